@@ -1,0 +1,70 @@
+/**
+ * Completes package-lock.json after an `npm install` on a machine whose registry does not carry every
+ * platform's optional packages: npm leaves those out, and `npm ci` then refuses the lock file on every
+ * machine. It also drops the download addresses. Run by hand after changing dependencies.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+
+interface LockEntry {
+  version?: string;
+  resolved?: string;
+  optional?: boolean;
+  dev?: boolean;
+  os?: string[];
+  cpu?: string[];
+  libc?: string[];
+  optionalDependencies?: Record<string, string>;
+}
+
+const path = new URL("../package-lock.json", import.meta.url);
+const lock = JSON.parse(readFileSync(path, "utf8")) as { packages: Record<string, LockEntry> };
+const systems = [
+  "aix",
+  "android",
+  "darwin",
+  "freebsd",
+  "linux",
+  "netbsd",
+  "openbsd",
+  "openharmony",
+  "sunos",
+  "win32",
+];
+const processors = [
+  "arm64",
+  "arm",
+  "ia32",
+  "loong64",
+  "mips64el",
+  "ppc64",
+  "riscv64",
+  "s390x",
+  "x64",
+  "wasm32",
+];
+
+let added = 0;
+for (const [where, entry] of Object.entries(lock.packages)) {
+  delete entry.resolved;
+  for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
+    const at = `node_modules/${name}`;
+    if (lock.packages[at] !== undefined || lock.packages[`${where}/${at}`] !== undefined) continue;
+    const words = name.split(/[-/]/);
+    const os = systems.filter((system) => words.includes(system));
+    const cpu = processors.filter((processor) => words.includes(processor));
+    const libc = words.includes("musl") ? ["musl"] : words.includes("gnu") ? ["glibc"] : [];
+    lock.packages[at] = {
+      version: version.replace(/^[\^~]/, ""),
+      ...(cpu.length > 0 ? { cpu } : {}),
+      ...(entry.dev === true ? { dev: true } : {}),
+      ...(libc.length > 0 ? { libc } : {}),
+      optional: true,
+      ...(os.length > 0 ? { os } : {}),
+    };
+    added++;
+  }
+}
+const sorted = Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+lock.packages = Object.fromEntries(sorted);
+writeFileSync(path, `${JSON.stringify(lock, undefined, 2)}\n`);
+console.log(`package-lock.json: ${added} optional packages of other platforms added`);
