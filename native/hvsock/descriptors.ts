@@ -1,0 +1,65 @@
+import { binding } from "./binding.ts";
+
+/** Sizes a relay's pipes ask for: what an unprivileged process may have by default (fs.pipe-max-size). */
+export const largePipeBytes = 1024 * 1024;
+
+/**
+ * Makes a close-on-exec pipe.
+ * @throws Error with code EMFILE or ENFILE.
+ */
+export function pipe(options: { readNonBlocking?: boolean; writeNonBlocking?: boolean } = {}): {
+  readonly readFd: number;
+  readonly writeFd: number;
+} {
+  const [readFd, writeFd] = binding.pipe(options.readNonBlocking ?? false, options.writeNonBlocking ?? false);
+  return { readFd, writeFd };
+}
+
+/** Makes two connected Unix stream sockets, close-on-exec and blocking. */
+export function socketPair(): [number, number] {
+  return binding.socketPair();
+}
+
+/** Makes a pseudo-terminal, close-on-exec and blocking; neither end becomes a controlling terminal. */
+export function openPty(): { readonly masterFd: number; readonly slaveFd: number } {
+  const [masterFd, slaveFd] = binding.openPty();
+  return { masterFd, slaveFd };
+}
+
+/**
+ * Asks the kernel for a larger (or smaller) pipe buffer. A refusal is no error.
+ * @returns the size afterwards, in bytes.
+ */
+export function setPipeSize(fd: number, bytes: number = largePipeBytes): number {
+  return binding.setPipeSize(fd, bytes);
+}
+
+/** @throws Error with code EBADF: a descriptor closed twice is a defect that may hit a stranger's descriptor. */
+export function closeFd(fd: number): void {
+  binding.closeFd(fd);
+}
+
+/** A second descriptor for the same open file, close-on-exec. */
+export function duplicateFd(fd: number): number {
+  return binding.duplicateFd(fd);
+}
+
+/** Sets or clears O_NONBLOCK, which belongs to the open file: every duplicate sees it. */
+export function setNonBlocking(fd: number, on: boolean): void {
+  binding.setNonBlocking(fd, on);
+}
+
+/** Sets a terminal's size in character cells and signals SIGWINCH to its foreground group. */
+export function setWindowSize(fd: number, rows: number, columns: number): void {
+  binding.setWindowSize(fd, rows, columns);
+}
+
+export function getWindowSize(fd: number): { readonly rows: number; readonly columns: number } {
+  const [rows, columns] = binding.getWindowSize(fd);
+  return { rows, columns };
+}
+
+/** Half-closes a connected socket; a half that the peer closed already is no error. */
+export function shutdownSocket(fd: number, how: "read" | "write"): void {
+  binding.shutdown(fd, how);
+}

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <napi.h>
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "fd_poll.h"
+#include "main_loop.h"
+#include "system_call_error.h"
+#include "unique_fd.h"
+
+// What the addon_*.cc files share: they check arguments and map to JavaScript, and are the only ones that know
+// N-API.
+namespace hvsock {
+
+// One per environment (the main thread, each worker).
+struct AddonData {
+  std::shared_ptr<MainLoop> loop;
+  std::unordered_set<FdPoll*> polls;
+  std::unordered_set<uint64_t> relays;  // ids in the relay engine
+};
+
+AddonData& Data(Napi::Env env);
+
+// A JavaScript Error with `code` ("ENOENT"), `errno` (positive) and `syscall`.
+Napi::Error SystemError(Napi::Env env, const char* call, int error);
+
+// Calls back into JavaScript from the event loop, then runs what that made ready (promises, ticks). An
+// exception that nobody catches there is the process's uncaught exception.
+void CallBack(Napi::Env env, const Napi::FunctionReference& function, const std::vector<napi_value>& arguments);
+
+// Arguments. All throw a TypeError or RangeError that names the argument.
+int64_t IntegerArgument(const Napi::CallbackInfo& info, size_t index, const char* name, int64_t low, int64_t high);
+int FdArgument(const Napi::CallbackInfo& info, size_t index, const char* name = "fd");
+int OptionalFdArgument(const Napi::CallbackInfo& info, size_t index, const char* name);  // -1 for none
+std::string StringArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
+bool BooleanArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
+Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
+
+Napi::Value FdPair(Napi::Env env, UniqueFd first, UniqueFd second);
+
+// Adds a function whose SystemCallErrors become JavaScript errors.
+template <Napi::Value (*implementation)(const Napi::CallbackInfo&)>
+Napi::Value Guarded(const Napi::CallbackInfo& info) {
+  try {
+    return implementation(info);
+  } catch (const SystemCallError& failure) {
+    throw SystemError(info.Env(), failure.Call(), failure.Error());
+  }
+}
+
+template <Napi::Value (*implementation)(const Napi::CallbackInfo&)>
+void Export(Napi::Object exports, const char* name) {
+  exports.Set(name, Napi::Function::New(exports.Env(), Guarded<implementation>, name));
+}
+
+void ExportDescriptors(Napi::Env env, Napi::Object exports);
+void ExportPoll(Napi::Env env, Napi::Object exports);
+void ExportProcess(Napi::Env env, Napi::Object exports);
+void ExportRelay(Napi::Env env, Napi::Object exports);
+void ExportSocket(Napi::Env env, Napi::Object exports);
+void ExportSystem(Napi::Env env, Napi::Object exports);
+
+}  // namespace hvsock
