@@ -1,0 +1,82 @@
+// PID 1 of the utility VM: init [-e PORT] [-w] [-d SHELL] [--] COMMAND ARGUMENTS...
+//   -e PORT   take entropy from that vsock port of the host
+//   -w        writable overlays over /etc and /var, for a read-only root
+//   -d SHELL  run SHELL as well, on the console; the VM ends when it does
+// Prepares the system, runs the command, reaps, and powers the VM off when the command has ended. The kernel
+// passes what follows "--" on its command line.
+#include "init.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct options {
+    unsigned entropy_port;
+    bool writable;
+    char *shell;
+    char **command;
+};
+
+static const char usage[] = "init: usage: init [-e PORT] [-w] [-d SHELL] [--] COMMAND ARGUMENTS...";
+
+static _Noreturn void refuse(void) {
+    say_on_console("%s", usage);
+    shut_down();
+}
+
+static struct options parse(int argc, char **argv) {
+    static char *default_command[] = {"/bin/gcs", "-loglevel", "debug", "-logfile=/run/gcs/gcs.log", NULL};
+    struct options options = {.command = default_command};
+    if (argc <= 1) {
+        options.shell = "/bin/sh";
+        return options;
+    }
+    for (int option; (option = getopt(argc, argv, "+d:e:w")) >= 0;) {
+        char *end;
+        switch (option) {
+            case 'd':
+                options.shell = optarg;
+                break;
+            case 'e':
+                options.entropy_port = (unsigned)strtoul(optarg, &end, 10);
+                if (options.entropy_port == 0 || *end != '\0') refuse();
+                break;
+            case 'w':
+                options.writable = true;
+                break;
+            default:
+                refuse();
+        }
+    }
+    if (optind >= argc) refuse();
+    options.command = argv + optind;
+    return options;
+}
+
+int main(int argc, char **argv) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    mount_kernel_filesystems();
+    open_console();
+    load_modules("/etc/modules.list");
+    switch_root(argv);
+    mount_temporary_filesystems();
+
+    struct options options = parse(argc, argv);
+    raise_limits();
+    if (options.writable) mount_writable_overlays();
+    mount_cgroups();
+    bring_loopback_up();
+    start_forwarder();
+    if (options.entropy_port != 0) seed_entropy(options.entropy_port);
+
+    pid_t command = launch(options.command);
+    if (command > 0 && options.shell) command = launch((char *[]){options.shell, NULL});
+    if (command < 0) fatal("fork");
+    int status = reap_until_exit(command);
+    say_on_console("init: command exited with status %d", status);
+    shut_down();
+}
