@@ -1,0 +1,226 @@
+import type * as v from "valibot";
+import { AgentError } from "../errors.ts";
+import { encodeFrame, HEADER_SIZE, MAXIMUM_SIZE_FROM_GUEST } from "./frame.ts";
+import { errorResponseFields } from "./hresult.ts";
+import { parseJson, stringifyJson } from "./json.ts";
+import { type MessageName, NOTIFICATION_TYPE, requestTypeOf, responseTypeOf } from "./messages.ts";
+import * as lifecycle from "./schemas/lifecycle.ts";
+import { modifyRequest } from "./schemas/modify-settings.ts";
+import { type Notification, notification } from "./schemas/notification.ts";
+import * as processes from "./schemas/process.ts";
+import { getPropertiesRequest, getPropertiesResponse } from "./schemas/properties.ts";
+import { type FailedResponse, failedResponse, type ResponseBase } from "./schemas/response.ts";
+import { validate } from "./validate.ts";
+
+const requests = {
+  Create: lifecycle.createRequest,
+  Start: lifecycle.plainRequest,
+  ShutdownGraceful: lifecycle.plainRequest,
+  ShutdownForced: lifecycle.plainRequest,
+  ExecuteProcess: processes.executeRequest,
+  WaitForProcess: processes.waitRequest,
+  SignalProcess: processes.signalRequest,
+  ResizeConsole: processes.resizeRequest,
+  GetProperties: getPropertiesRequest,
+  ModifySettings: modifyRequest,
+  NegotiateProtocol: lifecycle.negotiateRequest,
+  DumpStacks: lifecycle.dumpStacksRequest,
+  DeleteContainerState: lifecycle.plainRequest,
+} as const satisfies Record<MessageName, v.GenericSchema<unknown, unknown>>;
+
+const responses = {
+  Create: lifecycle.createResponse,
+  Start: lifecycle.plainResponse,
+  ShutdownGraceful: lifecycle.plainResponse,
+  ShutdownForced: lifecycle.plainResponse,
+  ExecuteProcess: processes.executeResponse,
+  WaitForProcess: processes.waitResponse,
+  SignalProcess: lifecycle.plainResponse,
+  ResizeConsole: lifecycle.plainResponse,
+  GetProperties: getPropertiesResponse,
+  ModifySettings: lifecycle.plainResponse,
+  NegotiateProtocol: lifecycle.negotiateResponse,
+  DumpStacks: lifecycle.dumpStacksResponse,
+  DeleteContainerState: lifecycle.plainResponse,
+} as const satisfies Record<MessageName, v.GenericSchema<unknown, unknown>>;
+
+/** A request as handlers see it: nested JSON strings parsed, nulls gone, everything checked that needs no state. */
+export type RequestOf<Name extends MessageName> = v.InferOutput<(typeof requests)[Name]>;
+/** A response that reports success. */
+export type ResponseOf<Name extends MessageName> = v.InferOutput<(typeof responses)[Name]>;
+/** What is the message's own in a response: what a handler returns. */
+export type PayloadOf<Name extends MessageName> = Omit<ResponseOf<Name>, keyof FailedResponse>;
+export type { FailedResponse, Notification };
+
+type Body = Uint8Array | string;
+
+/**
+ * A request's body, parsed and checked.
+ *
+ * @throws AgentError INVALID_JSON (not JSON, or a field missing or of the wrong type: the message names its path),
+ *   INVALID_ARGUMENT (a value out of bounds), INVALID_CONTAINER_ID, NOT_SUPPORTED (an unknown resource type).
+ */
+export function decodeRequest<Name extends MessageName>(name: Name, body: Body): RequestOf<Name> {
+  return validate(requests[name], parseJson(textOf(body))) as RequestOf<Name>;
+}
+
+/**
+ * A response's body, parsed and checked. One whose Result is not 0 has the fields of a failed response only;
+ * `isFailure` tells them apart and `errorFromResponse` (hresult.ts) makes an error of it.
+ *
+ * @throws AgentError INVALID_JSON, INVALID_ARGUMENT as for requests.
+ */
+export function decodeResponse<Name extends MessageName>(
+  name: Name,
+  body: Body,
+): ResponseOf<Name> | FailedResponse {
+  const value = parseJson(textOf(body));
+  const base = validate(failedResponse, value);
+  if (base.Result !== 0) return { ...base, ErrorMessage: base.ErrorMessage ?? "" };
+  return validate(responses[name], value) as ResponseOf<Name>;
+}
+
+/** Whether a response reports a failure. */
+export function isFailure<Success extends { Result: number }>(
+  response: Success | FailedResponse,
+): response is FailedResponse {
+  return response.Result !== 0;
+}
+
+/** @throws AgentError INVALID_JSON, INVALID_ARGUMENT, INVALID_CONTAINER_ID */
+export function decodeNotification(body: Body): Notification {
+  return validate(notification, parseJson(textOf(body)));
+}
+
+/** The body of a request, nested objects in JSON strings as the wire wants them. */
+export function encodeRequest<Name extends MessageName>(name: Name, request: RequestOf<Name>): string {
+  return stringifyJson(requestForWire(name, request));
+}
+
+function requestForWire(name: MessageName, request: object): object {
+  if (name === "Create") return withText(request, "ContainerConfig");
+  if (name === "GetProperties") return withText(request, "Query");
+  if (name === "ExecuteProcess" && "Settings" in request) {
+    return { ...request, Settings: withText(request.Settings as object, "ProcessParameters") };
+  }
+  return request;
+}
+
+/** The body of a response. */
+export function encodeResponse<Name extends MessageName>(
+  name: Name,
+  response: ResponseOf<Name> | FailedResponse,
+): string {
+  return stringifyJson(name === "GetProperties" ? withText(response, "Properties") : response);
+}
+
+export function encodeNotification(message: Notification): string {
+  // Hosts parse ResultInfo as JSON, so an empty one would be an error to them.
+  return stringifyJson(message.ResultInfo === "" ? { ...message, ResultInfo: undefined } : message);
+}
+
+/** A copy with the field printed as a JSON string. */
+function withText(object: object, field: string): object {
+  const value = (object as Record<string, unknown>)[field];
+  return value === undefined ? object : { ...object, [field]: stringifyJson(value) };
+}
+
+export function encodeRequestFrame<Name extends MessageName>(
+  name: Name,
+  id: bigint,
+  request: RequestOf<Name>,
+): Buffer {
+  return encodeFrame(requestTypeOf(name), id, encodeRequest(name, request));
+}
+
+/**
+ * The frame of a response, never above the 64 KiB that hosts accept: stacks that do not fit are cut, with a note;
+ * any other response that does not fit becomes a failed one that says how large it was.
+ */
+export function encodeResponseFrame<Name extends MessageName>(
+  name: Name,
+  id: bigint,
+  response: ResponseOf<Name> | FailedResponse,
+): Buffer {
+  const type = responseTypeOf(name);
+  const body = encodeResponse(name, response);
+  const size = HEADER_SIZE + Buffer.byteLength(body);
+  if (size <= MAXIMUM_SIZE_FROM_GUEST) return encodeFrame(type, id, body);
+  return encodeFrame(
+    type,
+    id,
+    "GuestStacks" in response ? cutStacks(response) : refuseSize(name, response, size),
+  );
+}
+
+/** The frame of a failed response to any request, known or not. */
+export function encodeErrorFrame(
+  requestType: number,
+  id: bigint,
+  error: unknown,
+  activityId?: string,
+): Buffer {
+  const response = withActivityId(activityId, errorResponseFields(error));
+  return encodeFrame(responseTypeOf(requestType), id, stringifyJson(response));
+}
+
+export function encodeNotificationFrame(message: Notification): Buffer {
+  return encodeFrame(NOTIFICATION_TYPE, 0n, encodeNotification(message));
+}
+
+function cutStacks(response: { GuestStacks: string }): string {
+  const { length } = response.GuestStacks;
+  const cutTo = (kept: number): string => {
+    const note = `\n... cut: ${kept} of ${length} characters fit into a reply`;
+    return stringifyJson({ ...response, GuestStacks: response.GuestStacks.slice(0, kept) + note });
+  };
+  // A character takes one byte or more, up to six when escaped: search for the most that fit.
+  let fitting = 0;
+  let tooMany = Math.min(length, MAXIMUM_SIZE_FROM_GUEST);
+  while (tooMany - fitting > 1) {
+    const middle = (fitting + tooMany) >> 1;
+    if (HEADER_SIZE + Buffer.byteLength(cutTo(middle)) <= MAXIMUM_SIZE_FROM_GUEST) fitting = middle;
+    else tooMany = middle;
+  }
+  return cutTo(fitting);
+}
+
+function refuseSize(name: MessageName, response: ResponseBase, size: number): string {
+  const doing = response.Result === 0 ? "the reply" : "the error reply";
+  const error = new AgentError(
+    "INTERNAL",
+    `${doing} to ${name} has ${size} bytes, more than the ${MAXIMUM_SIZE_FROM_GUEST} that hosts accept`,
+  );
+  return stringifyJson(withActivityId(response.ActivityId, errorResponseFields(error)));
+}
+
+function withActivityId<Fields extends object>(ActivityId: string | undefined, fields: Fields) {
+  return ActivityId ? { ActivityId, ...fields } : fields;
+}
+
+/** Requests with a longer one are refused, so no reply need echo it. */
+const MAXIMUM_ACTIVITY_ID_LENGTH = 255;
+
+/**
+ * The activity id of a request's body that could not be decoded, so that the error reply can echo it: from the
+ * JSON when it parses, else from the text as far as it is there. Never throws.
+ */
+export function activityIdOf(body: Body): string | undefined {
+  const text = textOf(body);
+  let found: unknown;
+  try {
+    const value = parseJson(text);
+    if (typeof value === "object" && value !== null && "ActivityId" in value) found = value.ActivityId;
+  } catch {
+    // Not JSON, which the request's own error says. In a nested JSON string the quotes would be escaped: no match.
+    found = /"ActivityId"\s*:\s*"([^"\\]{1,255})"/.exec(text)?.[1];
+  }
+  return typeof found === "string" && found !== "" && found.length <= MAXIMUM_ACTIVITY_ID_LENGTH
+    ? found
+    : undefined;
+}
+
+function textOf(body: Body): string {
+  if (typeof body === "string") return body;
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8");
+}
