@@ -1,0 +1,246 @@
+import {
+  becomeSubreaper,
+  closeFd,
+  pidfdOpen,
+  pidfdSendSignal,
+  reapOrphan,
+  type SpawnOptions,
+  spawn,
+  waitPidfd,
+} from "../../native/hvsock/index.ts";
+import { AgentError } from "../errors.ts";
+import { listChildPids } from "./child-pids.ts";
+import { ForeignChildren } from "./foreign-children.ts";
+import { readProcessStatus } from "./proc.ts";
+import { isSystemError } from "./system-error.ts";
+
+/** How a process ended: one of the two is set; neither when its code was lost, being no child of ours. */
+export interface ExitStatus {
+  readonly code: number | null;
+  readonly signal: number | null;
+}
+
+/** As a shell tells it: 128+N for a process that signal N killed; 255 when the code was lost. */
+export function exitCodeOf(status: ExitStatus): number {
+  if (status.signal !== null) return 128 + status.signal;
+  return status.code ?? 255;
+}
+
+export interface SupervisedProcess {
+  readonly pid: number;
+  /** Settles when it has exited and is reaped; never rejects. */
+  readonly exited: Promise<ExitStatus>;
+  readonly hasExited: boolean;
+  /** By pidfd, so never to a process that took over its pid. @returns false when it has exited. */
+  signal(signal: number): boolean;
+}
+
+/** A span of time in which processes that a runtime leaves behind are kept for their adopter. */
+export interface Claim {
+  /**
+   * Takes over a process that became our child when its parent exited; also one that has exited since the claim
+   * was made.
+   * @throws AgentError PROCESS_NOT_FOUND
+   */
+  adopt(pid: number): SupervisedProcess;
+  /** Ends the claim; the codes that nobody asked for are forgotten. */
+  release(): void;
+}
+
+/**
+ * The one owner of this process's children. It is a subreaper, so orphans come to it; it reaps them all, and knows
+ * every exit of its own children through a pidfd each. What it did not start and did not adopt, and what others
+ * wait for (see ForeignChildren), is told apart: only the rest is reaped. One per process.
+ */
+export class Supervisor {
+  readonly #processes = new Map<number, Supervised>();
+  readonly #claims = new Set<KeptClaim>();
+  readonly #foreign = new ForeignChildren();
+  readonly #onChildSignal = (): void => this.#scheduleSweep();
+  readonly #onLost: (pid: number, cause: unknown) => void;
+  #started = 0;
+  #starting = 0;
+  #sweepScheduled = false;
+
+  /** @param onLost told when the wait for a process failed, and with it its exit code. */
+  constructor(onLost: (pid: number, cause: unknown) => void = () => {}) {
+    this.#onLost = onLost;
+    becomeSubreaper();
+    process.on("SIGCHLD", this.#onChildSignal);
+    // Orphans that died before there was a handler.
+    this.#scheduleSweep();
+  }
+
+  /** @throws AgentError SPAWN_FAILED */
+  async spawn(options: SpawnOptions): Promise<SupervisedProcess> {
+    // The child can die before we are told its pid: until then, an unknown pid may be that child.
+    this.#starting++;
+    try {
+      const { pid, pidfd } = await spawn(options);
+      this.#started++;
+      return this.#register(pid, pidfd);
+    } finally {
+      this.#starting--;
+      if (this.#starting === 0) this.#scheduleSweep();
+    }
+  }
+
+  /** To be made before the runtime starts that will leave a process behind. */
+  claim(): Claim {
+    const claim = new KeptClaim(
+      (pid, kept) => this.#adopt(pid, kept),
+      () => this.#claims.delete(claim),
+    );
+    this.#claims.add(claim);
+    return claim;
+  }
+
+  /**
+   * Leaves the exit code of a child to whoever else waits for it, such as node-pty. To be called right after the
+   * child was started, in the same turn of the event loop.
+   * @returns ends it; to be called when the other has the exit code.
+   */
+  ignore(pid: number): () => void {
+    return this.#foreign.ignore(pid);
+  }
+
+  /** Programs started so far by this process, here or through node:child_process; adopted ones do not count. */
+  get startedCount(): number {
+    return this.#started + this.#foreign.announced;
+  }
+
+  /** Pids of the living processes started or adopted here. */
+  pids(): number[] {
+    return [...this.#processes.keys()];
+  }
+
+  /** Stops reaping. Exits of known processes still settle. */
+  close(): void {
+    process.off("SIGCHLD", this.#onChildSignal);
+    this.#foreign.close();
+  }
+
+  #adopt(pid: number, kept: ExitStatus | undefined): SupervisedProcess {
+    const known = this.#processes.get(pid);
+    if (known) return known;
+    // With a code kept for this pid, a living process of that pid is the adopted one only if it is our child.
+    if (kept && readProcessStatus(pid)?.parentPid !== process.pid) return new Ended(pid, kept);
+    let pidfd: number;
+    try {
+      pidfd = pidfdOpen(pid);
+    } catch (cause) {
+      if (!isNoSuchProcess(cause)) throw cause;
+      if (kept) return new Ended(pid, kept);
+      throw new AgentError("PROCESS_NOT_FOUND", `process ${pid} has gone, and nobody kept its exit code`, {
+        cause,
+      });
+    }
+    return this.#register(pid, pidfd);
+  }
+
+  #register(pid: number, pidfd: number): SupervisedProcess {
+    const forget = () => {
+      if (this.#processes.get(pid) === supervised) this.#processes.delete(pid);
+    };
+    const supervised = new Supervised(pid, pidfd, forget, this.#onLost);
+    this.#processes.set(pid, supervised);
+    return supervised;
+  }
+
+  /** Once a turn of the event loop is enough for any number of signals, which the kernel merges anyway. */
+  #scheduleSweep(): void {
+    if (this.#sweepScheduled) return;
+    this.#sweepScheduled = true;
+    setImmediate(() => {
+      this.#sweepScheduled = false;
+      // Another sweep follows when the last start is done.
+      if (this.#starting === 0) this.#sweep();
+    }).unref();
+  }
+
+  #sweep(): void {
+    const foreign = this.#foreign.pids();
+    for (const pid of listChildPids()) {
+      if (this.#processes.has(pid) || foreign.has(pid)) continue;
+      const found = reapOrphan(pid);
+      if (found.state === "exited")
+        for (const claim of this.#claims) claim.keep(pid, { code: found.code, signal: found.signal });
+    }
+  }
+}
+
+class Supervised implements SupervisedProcess {
+  readonly pid: number;
+  readonly exited: Promise<ExitStatus>;
+  #pidfd: number;
+
+  constructor(pid: number, pidfd: number, forget: () => void, lost: (pid: number, cause: unknown) => void) {
+    this.pid = pid;
+    this.#pidfd = pidfd;
+    // As with Node's own child processes, one that runs keeps the event loop alive.
+    this.exited = waitPidfd(pidfd, { keepsLoopAlive: true })
+      .catch((cause: unknown): ExitStatus => {
+        lost(pid, cause);
+        return { code: null, signal: null };
+      })
+      .then((status) => {
+        this.#pidfd = -1;
+        closeFd(pidfd);
+        forget();
+        return status;
+      });
+  }
+
+  get hasExited(): boolean {
+    return this.#pidfd < 0;
+  }
+
+  signal(signal: number): boolean {
+    return this.#pidfd >= 0 && pidfdSendSignal(this.#pidfd, signal);
+  }
+}
+
+/** Died between the runtime's exit and its adoption. */
+class Ended implements SupervisedProcess {
+  readonly pid: number;
+  readonly exited: Promise<ExitStatus>;
+  readonly hasExited = true;
+
+  constructor(pid: number, status: ExitStatus) {
+    this.pid = pid;
+    this.exited = Promise.resolve(status);
+  }
+
+  signal(): boolean {
+    return false;
+  }
+}
+
+class KeptClaim implements Claim {
+  readonly #kept = new Map<number, ExitStatus>();
+  readonly #adopt: (pid: number, kept: ExitStatus | undefined) => SupervisedProcess;
+  readonly #released: () => void;
+
+  constructor(adopt: (pid: number, kept: ExitStatus | undefined) => SupervisedProcess, released: () => void) {
+    this.#adopt = adopt;
+    this.#released = released;
+  }
+
+  keep(pid: number, status: ExitStatus): void {
+    this.#kept.set(pid, status);
+  }
+
+  adopt(pid: number): SupervisedProcess {
+    return this.#adopt(pid, this.#kept.get(pid));
+  }
+
+  release(): void {
+    this.#kept.clear();
+    this.#released();
+  }
+}
+
+function isNoSuchProcess(error: unknown): boolean {
+  if (isSystemError(error, "ESRCH")) return true;
+  return error instanceof AgentError && isSystemError(error.cause, "ESRCH");
+}

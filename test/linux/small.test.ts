@@ -1,0 +1,95 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { test } from "tap";
+import { CleanupStack } from "../../src/linux/cleanup.ts";
+import { stringifyExact } from "../../src/linux/json.ts";
+import { isZombie, parseProcessStatus, readCommandLine, readProcessStatus } from "../../src/linux/proc.ts";
+import { removeFile, removeFlatDirectory } from "../../src/linux/remove.ts";
+import { isSystemError } from "../../src/linux/system-error.ts";
+
+test("cleanups run last in, first out, each of them", async (t) => {
+  const done: string[] = [];
+  const cleanups = new CleanupStack();
+  cleanups.push("first", () => void done.push("first"));
+  cleanups.push("failing", () => Promise.reject(new Error("busy")));
+  cleanups.push("throwing", () => {
+    throw new Error("gone");
+  });
+  cleanups.push("last", async () => void done.push("last"));
+  t.match(await cleanups.run(), [
+    { what: "throwing", cause: { message: "gone" } },
+    { what: "failing", cause: { message: "busy" } },
+  ]);
+  t.same(done, ["last", "first"]);
+  t.same(await cleanups.run(), [], "and once");
+
+  cleanups.push("kept", () => void done.push("kept"));
+  cleanups.release();
+  t.same(await cleanups.run(), []);
+  t.same(done, ["last", "first"]);
+});
+
+test("bigints are written as the numbers they are", (t) => {
+  const value = { limit: 9223372036854771712n, list: [1n, -5n], text: "9n", none: undefined, plain: 1.5 };
+  t.equal(stringifyExact(value), '{"limit":9223372036854771712,"list":[1,-5],"text":"9n","plain":1.5}');
+  t.end();
+});
+
+test("the status of a process is parsed, whatever its name", (t) => {
+  const text = `42 (a) R (b ) Z 7 1 1 0 -1 4194560 ${Array.from({ length: 12 }, (_, index) => index).join(" ")} 373896 0`;
+  t.same(parseProcessStatus(text), { state: "Z", parentPid: 7, startTime: 373896 });
+  t.equal(parseProcessStatus(""), undefined);
+  const own = readProcessStatus(process.pid);
+  t.equal(own?.parentPid, process.ppid);
+  t.ok(["R", "S"].includes(own?.state ?? ""));
+  t.equal(readProcessStatus(2 ** 30), undefined);
+  t.end();
+});
+
+test("command lines keep their arguments apart", async (t) => {
+  const child = spawn("sleep", ["1000"], { argv0: "" });
+  await once(child, "spawn");
+  t.same(readCommandLine(child.pid ?? 0), ["", "1000"]);
+  const exit = once(child, "exit");
+  child.kill();
+  await exit;
+  t.equal(readCommandLine(child.pid ?? 0), undefined);
+  t.equal(isZombie(child.pid ?? 0), false);
+  t.equal(readCommandLine(process.pid)?.[0], readFileSync("/proc/self/cmdline", "utf8").split("\0")[0]);
+  t.same(readCommandLine(2), [], "a kernel thread has none");
+});
+
+test("a directory of files is removed, and nothing beyond it", (t) => {
+  const root = t.testdir({
+    flat: { one: "1", two: "2" },
+    outside: { kept: "k" },
+    deep: { inner: { kept: "k" } },
+  });
+  symlinkSync(`${root}/outside`, `${root}/flat/link`);
+  removeFlatDirectory(`${root}/flat`);
+  t.same(readdirSync(root).sort(), ["deep", "outside"]);
+  t.same(readdirSync(`${root}/outside`), ["kept"]);
+  t.throws(() => removeFlatDirectory(`${root}/deep`));
+  t.same(readdirSync(`${root}/deep/inner`), ["kept"]);
+  removeFlatDirectory(`${root}/flat`);
+  removeFile(`${root}/flat/one`);
+  removeFile(`${root}/outside/kept`);
+  t.same(readdirSync(`${root}/outside`), []);
+  t.end();
+});
+
+test("system errors are told by their code", (t) => {
+  let error: unknown;
+  try {
+    readFileSync("/nonexistent");
+  } catch (thrown) {
+    error = thrown;
+  }
+  t.equal(isSystemError(error, "ENOENT"), true);
+  t.equal(isSystemError(error), true);
+  t.equal(isSystemError(error, "EPERM"), false);
+  t.equal(isSystemError(new Error("ENOENT"), "ENOENT"), false);
+  t.equal(isSystemError("ENOENT", "ENOENT"), false);
+  t.end();
+});
