@@ -1,0 +1,58 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { AgentError } from "../../errors.ts";
+import type { OciProcess } from "../runtime.ts";
+
+/** What we need to know of a bundle's config.json; the runtime reads the file itself. */
+export interface Bundle {
+  readonly path: string;
+  readonly rootfs: string;
+  /** Init has a terminal. */
+  readonly terminal: boolean;
+  readonly consoleSize: { readonly height: number; readonly width: number } | undefined;
+  /** Init is the init of its own pid namespace, so all in that namespace ends with it. */
+  readonly ownsPidNamespace: boolean;
+  /** `linux.cgroupsPath`, where it is absolute. */
+  readonly cgroupsPath: string | undefined;
+  /** Newer runtimes run these hooks in `start`, older ones in `create`. */
+  readonly hasPoststartHooks: boolean;
+  /** Its end takes more than the removal of cgroup and state: poststop hooks, a resctrl group. */
+  readonly endsElaborately: boolean;
+}
+
+interface OciSpec {
+  process?: OciProcess;
+  root?: { path?: unknown };
+  hooks?: { poststart?: unknown; poststop?: unknown };
+  linux?: { intelRdt?: unknown; namespaces?: { type?: unknown; path?: unknown }[]; cgroupsPath?: unknown };
+}
+
+/** @throws AgentError RUNTIME_FAILED when config.json is missing or is no JSON object. */
+export function readBundle(path: string): Bundle {
+  const file = `${path}/config.json`;
+  let spec: OciSpec;
+  try {
+    const parsed: unknown = JSON.parse(readFileSync(file, "utf8"));
+    if (typeof parsed !== "object" || parsed === null) throw new Error("it is no JSON object");
+    spec = parsed;
+  } catch (cause) {
+    throw new AgentError("RUNTIME_FAILED", `cannot read the bundle's ${file}`, { cause });
+  }
+  const namespaces = Array.isArray(spec.linux?.namespaces) ? spec.linux.namespaces : [];
+  const pidNamespace = namespaces.find((namespace) => namespace?.type === "pid");
+  const cgroupsPath = spec.linux?.cgroupsPath;
+  return {
+    path,
+    rootfs: resolve(path, typeof spec.root?.path === "string" ? spec.root.path : "rootfs"),
+    terminal: spec.process?.terminal === true,
+    consoleSize: spec.process?.consoleSize,
+    ownsPidNamespace: pidNamespace !== undefined && !pidNamespace.path,
+    hasPoststartHooks: isFilled(spec.hooks?.poststart),
+    endsElaborately: isFilled(spec.hooks?.poststop) || Boolean(spec.linux?.intelRdt),
+    cgroupsPath: typeof cgroupsPath === "string" && cgroupsPath.startsWith("/") ? cgroupsPath : undefined,
+  };
+}
+
+function isFilled(list: unknown): boolean {
+  return Array.isArray(list) && list.length > 0;
+}

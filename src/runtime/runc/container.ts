@@ -1,0 +1,292 @@
+import { writeFileSync } from "node:fs";
+import { AgentError } from "../../errors.ts";
+import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
+import type { CgroupStatistics } from "../../linux/cgroups/statistics.ts";
+import { stringifyExact } from "../../linux/json.ts";
+import { isZombie, readCommandLine } from "../../linux/proc.ts";
+import { removeFile, removeFlatDirectory } from "../../linux/remove.ts";
+import { settlesWithin } from "../../linux/settles-within.ts";
+import type { Supervisor } from "../../linux/supervisor.ts";
+import { type ConnectionSet, closeConnections } from "../../stdio/connection-set.ts";
+import type { Container, ContainerProcessState, ContainerState, OciProcess, Process } from "../runtime.ts";
+import { deleteArguments, execArguments, plainArguments, updateArguments } from "./args.ts";
+import type { Bundle } from "./bundle.ts";
+import type { RuntimeCommand } from "./command.ts";
+import { type ExecFifo, releaseInit } from "./exec-fifo.ts";
+import { RuncProcess } from "./process.ts";
+import { signalAll } from "./signal-all.ts";
+import { type StartedProcess, startProcess } from "./start-process.ts";
+import { parseState } from "./state.ts";
+import { type Remains, removeRemains } from "./state-directory.ts";
+
+export interface OciContainerOptions {
+  readonly id: string;
+  readonly bundle: Bundle;
+  readonly command: RuntimeCommand;
+  readonly supervisor: Supervisor;
+  /** Holds our files for this container; removed with it. */
+  readonly directory: string;
+  readonly init: StartedProcess;
+  readonly cgroup: Cgroup | undefined;
+  /** Undefined where only the runtime itself may start the container. */
+  readonly execFifo: ExecFifo | undefined;
+  /** Undefined where only the runtime itself may delete the container. */
+  readonly remains: Remains | undefined;
+  readonly deadlineMs: number;
+  readonly onDelete: () => void;
+  readonly onError: (what: string, cause: unknown) => void;
+}
+
+const SIGKILL = 9;
+
+/** How long a killed init is waited for, in milliseconds. */
+const killedGraceMs = 10_000;
+
+/** A container that this agent made; its init is our child, so most questions need no call of the runtime. */
+export class OciContainer implements Container {
+  readonly id: string;
+  readonly #options: OciContainerOptions;
+  readonly #init: RuncProcess;
+  /** Init and the processes brought in by exec, until they are deleted. */
+  readonly #processes = new Set<RuncProcess>();
+  #execs = 0;
+  #started = false;
+  #deleted = false;
+
+  constructor(options: OciContainerOptions) {
+    this.id = options.id;
+    this.#options = options;
+    // With a pid namespace of its own the kernel ends the rest with init; otherwise that is left to us.
+    const onExit = options.bundle.ownsPidNamespace ? undefined : () => this.#killLeftovers();
+    this.#init = this.#track(options.init, onExit);
+  }
+
+  get pid(): number {
+    return this.#init.pid;
+  }
+
+  async exists(): Promise<boolean> {
+    if (this.#deleted) return false;
+    try {
+      await this.getState();
+      return true;
+    } catch (error) {
+      if (error instanceof AgentError && error.code === "CONTAINER_DOES_NOT_EXIST") return false;
+      throw error;
+    }
+  }
+
+  async start(): Promise<void> {
+    this.#assertNotDeleted();
+    if (this.#started) throw new AgentError("INVALID_STATE", `container ${this.id} was started before`);
+    this.#started = true;
+    try {
+      if (!(await this.#startFast())) await this.#run(plainArguments("start", this.id));
+    } catch (error) {
+      // It can be tried again, unless it did start.
+      this.#started = error instanceof AgentError && error.code === "INVALID_STATE";
+      throw error;
+    }
+  }
+
+  async execProcess(process: OciProcess, stdio: ConnectionSet): Promise<Process> {
+    const { command, supervisor, directory, deadlineMs } = this.#options;
+    const name = `exec-${++this.#execs}`;
+    const file = `${directory}/${name}.json`;
+    try {
+      await this.#assertRunning();
+      writeFileSync(file, stringifyExact(process), { mode: 0o600 });
+    } catch (error) {
+      closeConnections(stdio);
+      throw error;
+    }
+    try {
+      const started = await startProcess({
+        command,
+        supervisor,
+        directory,
+        name,
+        deadlineMs,
+        terminal: process.terminal === true,
+        consoleSize: process.consoleSize,
+        connections: stdio,
+        arguments: (files) => execArguments({ id: this.id, process: file, ...files }),
+      });
+      return this.#track(started);
+    } catch (error) {
+      throw this.#init.hasExited ? this.#notRunning(error) : error;
+    } finally {
+      // It holds the process's environment.
+      removeFile(file);
+    }
+  }
+
+  async kill(signal: number, options: { all?: boolean } = {}): Promise<void> {
+    const { cgroup } = this.#options;
+    this.#assertNotDeleted();
+    if (options.all && cgroup) {
+      // What init left behind can be killed when init is gone.
+      if (this.#init.hasExited && cgroup.processes().length === 0) await this.#assertRunning();
+      await signalAll(cgroup, signal);
+      return;
+    }
+    if (!this.#init.signal(signal)) {
+      await this.#assertRunning();
+      // Exited, and its pidfd is about to tell.
+      throw this.#notRunning();
+    }
+    // Frozen processes of cgroup v1 die only once they are thawed.
+    if (signal === SIGKILL && cgroup?.isFrozen()) cgroup.thaw();
+  }
+
+  async pause(): Promise<void> {
+    await this.#assertRunning();
+    await this.#run(plainArguments("pause", this.id));
+  }
+
+  async resume(): Promise<void> {
+    await this.#assertRunning();
+    await this.#run(plainArguments("resume", this.id));
+  }
+
+  async getState(): Promise<ContainerState> {
+    this.#assertNotDeleted();
+    const state = parseState(await this.#run(plainArguments("state", this.id)));
+    return this.#init.hasExited ? { ...state, pid: 0, status: "stopped" } : state;
+  }
+
+  async getRunningProcesses(): Promise<ContainerProcessState[]> {
+    return this.#listRunning();
+  }
+
+  async getAllProcesses(): Promise<ContainerProcessState[]> {
+    const states = this.#listRunning();
+    const listed = new Set(states.map((state) => state.pid));
+    for (const { pid, hasExited } of this.#processes)
+      if (!hasExited && !listed.has(pid) && isZombie(pid))
+        states.push({ pid, command: [], createdByRuntime: true, isZombie: true });
+    return states;
+  }
+
+  getStatistics(): CgroupStatistics {
+    const { cgroup } = this.#options;
+    if (!cgroup) throw new AgentError("CGROUP_UNAVAILABLE", `container ${this.id} has no cgroup of its own`);
+    return cgroup.statistics();
+  }
+
+  getInitProcess(): RuncProcess {
+    return this.#init;
+  }
+
+  async update(resources: object): Promise<void> {
+    this.#assertNotDeleted();
+    const file = `${this.#options.directory}/update-${++this.#execs}.json`;
+    try {
+      writeFileSync(file, stringifyExact(resources), { mode: 0o600 });
+      await this.#run(updateArguments(this.id, file));
+    } finally {
+      removeFile(file);
+    }
+  }
+
+  async delete(options: { force?: boolean } = {}): Promise<void> {
+    this.#assertNotDeleted();
+    // The runtime would wait for the death of those it kills; they are ours, so we know.
+    if (options.force && !this.#init.hasExited) {
+      await this.kill(SIGKILL, { all: true });
+      // One that sits in the kernel is the runtime's to complain about.
+      await settlesWithin(this.#init.exited, killedGraceMs);
+    }
+    if (!this.#options.bundle.ownsPidNamespace && this.#init.hasExited) await this.#killLeftovers();
+    try {
+      if (!(await this.#deleteFast())) await this.#run(deleteArguments(this.id, options.force));
+    } catch (error) {
+      // Deleted by others: then our part of it goes too.
+      if (error instanceof AgentError && error.code === "CONTAINER_DOES_NOT_EXIST") await this.#forget();
+      throw error;
+    }
+    await this.#forget();
+  }
+
+  /** @returns false when it takes the runtime's own `delete`. */
+  async #deleteFast(): Promise<boolean> {
+    const { remains } = this.#options;
+    return remains !== undefined && this.#init.hasExited && removeRemains(remains);
+  }
+
+  async #forget(): Promise<void> {
+    const { cgroup, directory, onDelete } = this.#options;
+    this.#deleted = true;
+    onDelete();
+    for (const process of [...this.#processes]) await process.delete();
+    removeFlatDirectory(directory);
+    await cgroup?.remove();
+  }
+
+  #track(started: StartedProcess, onExit?: () => Promise<void>): RuncProcess {
+    const process: RuncProcess = new RuncProcess({
+      ...started,
+      ...(onExit ? { onExit } : {}),
+      onDelete: () => this.#processes.delete(process),
+    });
+    this.#processes.add(process);
+    return process;
+  }
+
+  #listRunning(): ContainerProcessState[] {
+    const ours = new Set([...this.#processes].filter((process) => !process.hasExited).map(({ pid }) => pid));
+    const pids = this.#options.cgroup?.processes() ?? [...ours];
+    const states: ContainerProcessState[] = [];
+    for (const pid of pids) {
+      const command = readCommandLine(pid);
+      // Gone since the cgroup was read, or about to be.
+      if (command === undefined || (command.length === 0 && isZombie(pid))) continue;
+      states.push({ pid, command, createdByRuntime: ours.has(pid), isZombie: false });
+    }
+    return states;
+  }
+
+  async #killLeftovers(): Promise<void> {
+    const { cgroup, onError } = this.#options;
+    try {
+      if (cgroup && cgroup.processes().length > 0) await signalAll(cgroup, SIGKILL);
+    } catch (error) {
+      onError(`kill what container ${this.id} left behind`, error);
+    }
+  }
+
+  /** @returns false when it takes the runtime's own `start`. */
+  async #startFast(): Promise<boolean> {
+    const { execFifo } = this.#options;
+    if (execFifo === undefined || this.#init.hasExited) return false;
+    const initExited = new AbortController();
+    void this.#init.exited.then(() => initExited.abort());
+    return releaseInit(execFifo, initExited.signal);
+  }
+
+  #run(args: string[]): Promise<string> {
+    const { command, directory, deadlineMs } = this.#options;
+    return command.run(args, { directory, deadlineMs });
+  }
+
+  #assertNotDeleted(): void {
+    if (this.#deleted)
+      throw new AgentError("CONTAINER_DOES_NOT_EXIST", `container ${this.id} was deleted and does not exist`);
+  }
+
+  /** Others may have deleted a stopped container; that takes a call, which only the failing case pays for. */
+  async #assertRunning(): Promise<void> {
+    this.#assertNotDeleted();
+    if (!this.#init.hasExited) return;
+    await this.getState();
+    throw this.#notRunning();
+  }
+
+  #notRunning(cause?: unknown): AgentError {
+    return new AgentError(
+      "CONTAINER_NOT_RUNNING",
+      `container ${this.id} is not running: its init process has exited`,
+      { cause },
+    );
+  }
+}

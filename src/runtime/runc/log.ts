@@ -1,0 +1,66 @@
+import type { ErrorCode } from "../../errors.ts";
+
+/**
+ * What runtimes say, and what it means. Matched against every error of a call's log, first match wins. runc's
+ * texts are those of its libcontainer/error.go and its commands; crun's are from its libcrun. None is localised.
+ */
+const meanings: readonly (readonly [pattern: RegExp, code: ErrorCode])[] = [
+  [/container with (given )?id (already )?exists/i, "CONTAINER_ALREADY_EXISTS"],
+  [/container `[^`]*` already exists/, "CONTAINER_ALREADY_EXISTS"],
+  [/container ("[^"]*" )?does not exist/, "CONTAINER_DOES_NOT_EXIST"],
+  // crun opens its own state and says what the kernel said.
+  [/error opening file `[^`]*\/status`: No such file or directory/, "CONTAINER_DOES_NOT_EXIST"],
+  [/cannot open directory [`'][^`']*[`']: No such file or directory/, "CONTAINER_DOES_NOT_EXIST"],
+  [/invalid (container )?id format/i, "INVALID_CONTAINER_ID"],
+  [/cannot create state directory for `/, "INVALID_CONTAINER_ID"],
+  [/that is not stopped/, "CONTAINER_NOT_STOPPED"],
+  [/is not in `created` or `stopped` state/, "CONTAINER_NOT_STOPPED"],
+  [/container still running/, "CONTAINER_STILL_RUNNING"],
+  [
+    /cannot start (an already running container|a container that has stopped|a stopped container)/,
+    "INVALID_STATE",
+  ],
+  [/cannot open `[^`]*\/exec\.fifo`/, "INVALID_STATE"],
+  [/container (`[^`]*` )?(is )?not running/, "CONTAINER_NOT_RUNNING"],
+  [/cannot exec (in )?a (stopped container|container that has stopped)/, "CONTAINER_NOT_RUNNING"],
+  [/container init (is )?not running|container is stopped/, "CONTAINER_NOT_RUNNING"],
+];
+
+/** At most this many characters of the runtime's own words go into an error message. */
+const longestText = 2000;
+
+/** The messages of level error or worse in a log of JSON lines; lines that are no such objects are left out. */
+export function parseLogErrors(log: string): string[] {
+  const errors: string[] = [];
+  for (const line of log.split("\n")) {
+    if (line === "") continue;
+    let entry: unknown;
+    try {
+      entry = JSON.parse(line);
+    } catch {
+      // A last line that the runtime was killed in.
+      continue;
+    }
+    if (typeof entry !== "object" || entry === null || !("level" in entry) || !("msg" in entry)) continue;
+    if (typeof entry.msg === "string" && /^(error|fatal|panic)$/.test(String(entry.level)))
+      errors.push(entry.msg);
+  }
+  return errors;
+}
+
+export interface RuntimeFailure {
+  readonly code: ErrorCode;
+  /** The runtime's own words. */
+  readonly text: string;
+}
+
+/**
+ * @param log what the call left in its log file.
+ * @param output what it wrote to stdout and stderr; used where the log says nothing (crun, before its log is open).
+ */
+export function explainFailure(log: string, output: string): RuntimeFailure {
+  const logged = parseLogErrors(log);
+  const text = (logged.length > 0 ? logged.join("; ") : output.trim()).slice(-longestText);
+  for (const [pattern, code] of meanings) if (pattern.test(text)) return { code, text };
+  return { code: "RUNTIME_FAILED", text: text || "it gave no reason" };
+}

@@ -1,0 +1,69 @@
+import { exitCodeOf, type SupervisedProcess } from "../../linux/supervisor.ts";
+import type { PipeRelay } from "../../stdio/pipe-relay.ts";
+import type { TtyRelay } from "../../stdio/tty-relay.ts";
+import type { Process } from "../runtime.ts";
+
+export interface RuncProcessOptions {
+  readonly process: SupervisedProcess;
+  readonly tty?: TtyRelay | undefined;
+  readonly pipeRelay?: PipeRelay | undefined;
+  /** Run once it has exited, before its output is drained. */
+  readonly onExit?: () => Promise<void>;
+  /** Run by the first delete(). */
+  readonly onDelete?: () => void;
+}
+
+/** Init of a container, or a process that exec brought into it. */
+export class RuncProcess implements Process {
+  readonly pid: number;
+  readonly exited: Promise<number>;
+  readonly tty: TtyRelay | undefined;
+  readonly pipeRelay: PipeRelay | undefined;
+  readonly #process: SupervisedProcess;
+  readonly #drained: Promise<number>;
+  readonly #onDelete: (() => void) | undefined;
+  #deleted: Promise<void> | undefined;
+
+  constructor(options: RuncProcessOptions) {
+    this.#process = options.process;
+    this.pid = options.process.pid;
+    this.tty = options.tty;
+    this.pipeRelay = options.pipeRelay;
+    this.#onDelete = options.onDelete;
+    this.exited = options.process.exited.then(exitCodeOf);
+    this.#drained = this.#drain(options.onExit);
+    // The error belongs to those who wait; there may be none.
+    this.#drained.catch(() => {});
+  }
+
+  get hasExited(): boolean {
+    return this.#process.hasExited;
+  }
+
+  wait(): Promise<number> {
+    return this.#drained;
+  }
+
+  signal(signal: number): boolean {
+    return this.#process.signal(signal);
+  }
+
+  delete(): Promise<void> {
+    this.#deleted ??= this.#delete();
+    return this.#deleted;
+  }
+
+  async #drain(onExit: (() => Promise<void>) | undefined): Promise<number> {
+    const code = await this.exited;
+    await onExit?.();
+    await this.tty?.drain();
+    await this.pipeRelay?.drain();
+    return code;
+  }
+
+  async #delete(): Promise<void> {
+    await this.tty?.close();
+    await this.pipeRelay?.close();
+    this.#onDelete?.();
+  }
+}

@@ -1,0 +1,229 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { AgentError, describeError } from "../../errors.ts";
+import { Cgroup } from "../../linux/cgroups/cgroup.ts";
+import { type CgroupLayout, detectCgroupLayout } from "../../linux/cgroups/layout.ts";
+import { CleanupStack } from "../../linux/cleanup.ts";
+import { removeFlatDirectory } from "../../linux/remove.ts";
+import type { Supervisor } from "../../linux/supervisor.ts";
+import type { ContainerState, CreateOptions, Runtime } from "../runtime.ts";
+import { createArguments, deleteArguments, isContainerId, listArguments, plainArguments } from "./args.ts";
+import { type Bundle, readBundle } from "./bundle.ts";
+import { RuntimeCommand } from "./command.ts";
+import { OciContainer } from "./container.ts";
+import { findExecFifo } from "./exec-fifo.ts";
+import { signalAll } from "./signal-all.ts";
+import { startProcess } from "./start-process.ts";
+import { parseState, parseStates } from "./state.ts";
+import { type Remains, stateDirectoryOf } from "./state-directory.ts";
+
+export interface OciRuntimeOptions {
+  /** Name in PATH or path of a program with runc's command line: "runc", "crun", "/usr/local/bin/runc". */
+  readonly command: string;
+  /** Directory of the runtime's state; its own default where absent. */
+  readonly stateRoot?: string;
+  /** Our own files: one directory a container, for pid files, logs and terminal sockets. Made when missing. */
+  readonly filesDirectory: string;
+  readonly supervisor: Supervisor;
+  /** Milliseconds until a call of the runtime is killed; default 60 000. */
+  readonly deadlineMs?: number;
+  /** Told what went wrong where there is nobody to throw at: undo steps, clean-up after an exit. */
+  readonly log?: { warn(fields: object, message: string): void };
+}
+
+const defaultDeadlineMs = 60_000;
+const SIGKILL = 9;
+
+/** The contract over the command line that runc, crun and others share. */
+export class OciRuntime implements Runtime {
+  readonly #options: OciRuntimeOptions;
+  readonly #command: RuntimeCommand;
+  /** Containers made here and not deleted, by id; those being made are undefined. */
+  readonly #containers = new Map<string, OciContainer | undefined>();
+  #layout: CgroupLayout | undefined;
+  #noPivot: boolean | undefined;
+
+  constructor(options: OciRuntimeOptions) {
+    this.#options = options;
+    const { command, stateRoot, supervisor } = options;
+    this.#command = new RuntimeCommand({ command, stateRoot, supervisor });
+  }
+
+  async createContainer(id: string, bundlePath: string, options: CreateOptions = {}): Promise<OciContainer> {
+    if (!isContainerId(id))
+      throw new AgentError(
+        "INVALID_CONTAINER_ID",
+        `"${id}" is no container id: 1 to 255 letters, digits and _+.-, a letter or digit first`,
+      );
+    // The runtime itself checks without a lock: of two at once, both could pass.
+    if (this.#containers.has(id))
+      throw new AgentError("CONTAINER_ALREADY_EXISTS", `container ${id} exists already`);
+    this.#containers.set(id, undefined);
+    const cleanups = new CleanupStack();
+    cleanups.push("forget the id", () => void this.#containers.delete(id));
+    try {
+      const container = await this.#create(id, readBundle(resolve(bundlePath)), options, cleanups);
+      this.#containers.set(id, container);
+      return container;
+    } catch (error) {
+      for (const { what, cause } of await cleanups.run()) this.#onError(`${what} of container ${id}`, cause);
+      throw error;
+    }
+  }
+
+  async listContainerStates(): Promise<ContainerState[]> {
+    return parseStates(await this.#call(listArguments(), this.#filesDirectory()));
+  }
+
+  async #create(
+    id: string,
+    bundle: Bundle,
+    options: CreateOptions,
+    cleanups: CleanupStack,
+  ): Promise<OciContainer> {
+    const directory = mkdtempSync(`${this.#filesDirectory()}/${id.slice(0, 12)}-`);
+    cleanups.push(`remove ${directory}`, () => removeFlatDirectory(directory));
+    const { command, stateRoot, supervisor } = this.#options;
+    const deadlineMs = this.#options.deadlineMs ?? defaultDeadlineMs;
+    const noPivot = options.noPivot ?? this.#rootIsInitramfs();
+    const half = { id, bundle, directory, cgroup: this.#newCgroup(bundle), since: Date.now() };
+    try {
+      const init = await startProcess({
+        command: this.#command,
+        supervisor,
+        directory,
+        name: "init",
+        terminal: bundle.terminal,
+        consoleSize: bundle.consoleSize,
+        deadlineMs,
+        arguments: (files) => createArguments({ id, bundle: bundle.path, noPivot, ...files }),
+      });
+      return new OciContainer({
+        id,
+        bundle,
+        command: this.#command,
+        supervisor,
+        directory,
+        init,
+        cgroup: this.#findCgroup(init.process.pid, bundle),
+        execFifo: bundle.hasPoststartHooks ? undefined : findExecFifo(command, stateRoot, id),
+        remains: this.#remainsOf(id, bundle),
+        deadlineMs,
+        onDelete: () => this.#containers.delete(id),
+        onError: (what, cause) => this.#onError(what, cause),
+      });
+    } catch (error) {
+      const code = error instanceof AgentError ? error.code : undefined;
+      // Then it is another's container that has the id, or there can be none.
+      if (code !== "CONTAINER_ALREADY_EXISTS" && code !== "INVALID_CONTAINER_ID")
+        cleanups.push("undo the creation", () => this.#undoCreate(half));
+      throw error;
+    }
+  }
+
+  /** Removes what a runtime that failed or was killed in the middle has left. */
+  async #undoCreate(half: HalfMade): Promise<void> {
+    if (await this.#belongsToOthers(half)) return;
+    try {
+      await this.#call(deleteArguments(half.id, true), half.directory);
+    } catch (error) {
+      if (!hasCode(error, "CONTAINER_DOES_NOT_EXIST")) this.#onError(`delete container ${half.id}`, error);
+    }
+    if (half.cgroup) {
+      if (half.cgroup.processes().length > 0) await signalAll(half.cgroup, SIGKILL);
+      await half.cgroup.remove();
+    }
+  }
+
+  /** A failure before the runtime looks at the id says nothing about who has it. */
+  async #belongsToOthers(half: HalfMade): Promise<boolean> {
+    try {
+      const state = parseState(await this.#call(plainArguments("state", half.id), half.directory));
+      return state.bundle !== half.bundle.path || Date.parse(state.created) < half.since;
+    } catch (error) {
+      // Without a readable state nothing of it can run but what is in the cgroup, and what is there is ours.
+      if (error instanceof AgentError) return false;
+      throw error;
+    }
+  }
+
+  #remainsOf(id: string, bundle: Bundle): Remains | undefined {
+    const { command, stateRoot } = this.#options;
+    const directory = stateDirectoryOf(command, stateRoot, id);
+    // By the spec's path, which holds in hierarchies without a controller, too.
+    const cgroup = this.#cgroupOfSpec(bundle);
+    return bundle.endsElaborately || !directory || !cgroup ? undefined : { directory, cgroup };
+  }
+
+  /** The cgroup that will be made for the container, if it is known and not there yet. */
+  #newCgroup(bundle: Bundle): Cgroup | undefined {
+    const cgroup = this.#cgroupOfSpec(bundle);
+    return cgroup?.exists() ? undefined : cgroup;
+  }
+
+  #findCgroup(pid: number, bundle: Bundle): Cgroup | undefined {
+    const layout = this.#cgroupLayout();
+    // Of an init that has died since, only the spec tells.
+    return (layout && Cgroup.ofProcess(layout, pid)) ?? this.#cgroupOfSpec(bundle);
+  }
+
+  #cgroupOfSpec(bundle: Bundle): Cgroup | undefined {
+    const layout = this.#cgroupLayout();
+    if (!layout || bundle.cgroupsPath === undefined) return undefined;
+    try {
+      return Cgroup.atPath(layout, bundle.cgroupsPath);
+    } catch (error) {
+      // It names none that could be the container's own.
+      if (hasCode(error, "CGROUP_UNAVAILABLE")) return undefined;
+      throw error;
+    }
+  }
+
+  #cgroupLayout(): CgroupLayout | undefined {
+    try {
+      this.#layout ??= detectCgroupLayout();
+    } catch (error) {
+      if (!hasCode(error, "CGROUP_UNAVAILABLE")) throw error;
+    }
+    return this.#layout;
+  }
+
+  /** pivot_root(2) cannot leave the first root file system, an unpacked initramfs. */
+  #rootIsInitramfs(): boolean {
+    this.#noPivot ??= isInitramfsRoot(readFileSync("/proc/self/mountinfo", "utf8"));
+    return this.#noPivot;
+  }
+
+  #filesDirectory(): string {
+    const { filesDirectory } = this.#options;
+    if (!existsSync(filesDirectory)) mkdirSync(filesDirectory, { recursive: true, mode: 0o700 });
+    return filesDirectory;
+  }
+
+  #call(args: string[], directory: string): Promise<string> {
+    return this.#command.run(args, { directory, deadlineMs: this.#options.deadlineMs ?? defaultDeadlineMs });
+  }
+
+  #onError(what: string, cause: unknown): void {
+    this.#options.log?.warn({ error: describeError(cause) }, `could not ${what}`);
+  }
+}
+
+interface HalfMade {
+  readonly id: string;
+  readonly bundle: Bundle;
+  readonly directory: string;
+  readonly cgroup: Cgroup | undefined;
+  /** When its creation began, in milliseconds since 1970. */
+  readonly since: number;
+}
+
+/** @param mountinfo text of /proc/self/mountinfo; of several mounts on /, the last one shows. */
+export function isInitramfsRoot(mountinfo: string): boolean {
+  const roots = mountinfo.split("\n").filter((line) => line.split(" ")[4] === "/");
+  return /^ ?rootfs /.test(roots.at(-1)?.split(" - ")[1] ?? "");
+}
+
+function hasCode(error: unknown, code: AgentError["code"]): boolean {
+  return error instanceof AgentError && error.code === code;
+}

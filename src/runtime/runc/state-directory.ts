@@ -1,0 +1,48 @@
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { AgentError } from "../../errors.ts";
+import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
+import { removeFlatDirectory } from "../../linux/remove.ts";
+import { isSystemError } from "../../linux/system-error.ts";
+
+/** Where runtimes keep their state when root runs them: man runc, man crun. */
+const defaultRoots = new Map([
+  ["runc", "/run/runc"],
+  ["crun", "/run/crun"],
+]);
+
+/** @returns undefined where the runtime is none whose directories are known. */
+export function stateDirectoryOf(
+  command: string,
+  stateRoot: string | undefined,
+  id: string,
+): string | undefined {
+  const defaultRoot = defaultRoots.get(basename(command));
+  return defaultRoot === undefined ? undefined : `${stateRoot ?? defaultRoot}/${id}`;
+}
+
+/** What a runtime has of a container whose init has exited. */
+export interface Remains {
+  /** The runtime's own directory for it. */
+  readonly directory: string;
+  readonly cgroup: Cgroup;
+}
+
+/**
+ * Does what the runtime's `delete` does for a container whose init has exited and that has no poststop hooks: its
+ * cgroup goes, then its state (libcontainer/state_linux.go, libcrun/container.c). That saves a call of the runtime,
+ * a quarter of a short container's life.
+ *
+ * @returns false when something is not as expected: the runtime itself is to delete, or to say why not.
+ */
+export async function removeRemains({ directory, cgroup }: Remains): Promise<boolean> {
+  if (!existsSync(directory)) return false;
+  try {
+    await cgroup.remove();
+    removeFlatDirectory(directory);
+    return true;
+  } catch (error) {
+    if (error instanceof AgentError || isSystemError(error, "EISDIR", "EPERM", "ENOTEMPTY")) return false;
+    throw error;
+  }
+}

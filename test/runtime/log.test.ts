@@ -1,0 +1,128 @@
+import { test } from "tap";
+import { readBundle } from "../../src/runtime/runc/bundle.ts";
+import { findExecFifo } from "../../src/runtime/runc/exec-fifo.ts";
+import { explainFailure, parseLogErrors } from "../../src/runtime/runc/log.ts";
+import { isInitramfsRoot } from "../../src/runtime/runc/runc.ts";
+import { parseState, parseStates } from "../../src/runtime/runc/state.ts";
+
+/** What runc 1.1.5 and crun 1.8.1 were seen to say. */
+const words: readonly (readonly [text: string, code: string])[] = [
+  ["runc create failed: container with given ID already exists", "CONTAINER_ALREADY_EXISTS"],
+  ["container with id exists: abc", "CONTAINER_ALREADY_EXISTS"],
+  ["container `try1` already exists", "CONTAINER_ALREADY_EXISTS"],
+  ["container does not exist", "CONTAINER_DOES_NOT_EXIST"],
+  ["exec failed: container does not exist", "CONTAINER_DOES_NOT_EXIST"],
+  ['container "x" does not exist', "CONTAINER_DOES_NOT_EXIST"],
+  ["error opening file `/run/crun/try1/status`: No such file or directory", "CONTAINER_DOES_NOT_EXIST"],
+  ["cannot open directory `/run/crun/try1`: No such file or directory", "CONTAINER_DOES_NOT_EXIST"],
+  ["runc create failed: invalid container ID format", "INVALID_CONTAINER_ID"],
+  ["cannot create state directory for `try/1`", "INVALID_CONTAINER_ID"],
+  ["cannot delete container try1 that is not stopped: running", "CONTAINER_NOT_STOPPED"],
+  ["the container `try1` is not in `created` or `stopped` state", "CONTAINER_NOT_STOPPED"],
+  ["container still running", "CONTAINER_STILL_RUNNING"],
+  ["cannot start an already running container", "INVALID_STATE"],
+  ["cannot start a container that has stopped", "INVALID_STATE"],
+  ["cannot open `/run/crun/try1/exec.fifo`: No such file or directory", "INVALID_STATE"],
+  ["container not running", "CONTAINER_NOT_RUNNING"],
+  ["cannot exec in a stopped container", "CONTAINER_NOT_RUNNING"],
+  ["exec failed: cannot exec a container that has stopped", "CONTAINER_NOT_RUNNING"],
+  ["the container `x` is not running", "CONTAINER_NOT_RUNNING"],
+  [
+    'exec failed: unable to start container process: exec: "nonesuch": executable file not found in $PATH',
+    "RUNTIME_FAILED",
+  ],
+  ["executable file `nonesuch` not found in $PATH: No such file or directory", "RUNTIME_FAILED"],
+];
+
+for (const [msg, code] of words)
+  test(`words: ${msg}`, (t) => {
+    const log = `${JSON.stringify({ level: "info", msg: "container does not exist" })}\n${JSON.stringify({ level: "error", msg })}\n`;
+    t.same(explainFailure(log, ""), { code, text: msg });
+    t.same(explainFailure("", `${msg}\n`), { code, text: msg }, "said on stderr only");
+    t.end();
+  });
+
+test("a log is read leniently", (t) => {
+  t.same(
+    parseLogErrors(
+      '{"level":"fatal","msg":"one"}\nno json\n{"level":"warning","msg":"x"}\n[]\n{"level":"error"}\n{"level":"error","msg":"two"}\n{"level":"err',
+    ),
+    ["one", "two"],
+  );
+  t.same(explainFailure("", ""), { code: "RUNTIME_FAILED", text: "it gave no reason" });
+  t.equal(explainFailure("", "x".repeat(10_000)).text.length, 2000);
+  t.end();
+});
+
+test("states are read from runc's and crun's words", (t) => {
+  const bundle = t.testdir({ "config.json": JSON.stringify({ root: { path: "rootfs" } }) });
+  const runc = {
+    id: "a",
+    pid: 5,
+    status: "running",
+    bundle,
+    rootfs: `${bundle}/r`,
+    created: "2026-11-22T03:13:51Z",
+  };
+  t.same(parseState(JSON.stringify({ ociVersion: "1.0.2", ...runc, owner: "" })), runc);
+  t.equal(parseState(JSON.stringify({ ...runc, rootfs: "rootfs" })).rootfs, `${bundle}/rootfs`);
+  t.same(parseStates("null"), []);
+  t.same(parseStates("[\n\n]\n"), []);
+  const { rootfs: _, ...listed } = runc;
+  t.equal(parseStates(JSON.stringify([listed]))[0]?.rootfs, `${bundle}/rootfs`);
+  t.equal(parseStates(JSON.stringify([{ ...listed, bundle: "/nowhere" }]))[0]?.rootfs, "");
+  for (const text of ["", "{}", "[]", "null", '{"id":1}'])
+    t.throws(() => parseState(text), { code: "RUNTIME_FAILED" });
+  for (const text of ["{}", "[1]"]) t.throws(() => parseStates(text), { code: "RUNTIME_FAILED" });
+  t.end();
+});
+
+test("a bundle tells what we need", (t) => {
+  const read = (spec: unknown) => readBundle(t.testdir({ "config.json": JSON.stringify(spec) }));
+  t.match(read({}), {
+    terminal: false,
+    ownsPidNamespace: false,
+    cgroupsPath: undefined,
+    hasPoststartHooks: false,
+  });
+  t.match(read({}).rootfs, /\/rootfs$/);
+  const namespaces = [{ type: "pid" }, { type: "mount" }];
+  t.match(
+    read({
+      process: { terminal: true, consoleSize: { height: 1, width: 2 } },
+      root: { path: "/abs" },
+      linux: { namespaces, cgroupsPath: "/pods/x" },
+      hooks: { poststart: [{ path: "/bin/true" }] },
+    }),
+    {
+      rootfs: "/abs",
+      terminal: true,
+      consoleSize: { height: 1, width: 2 },
+      ownsPidNamespace: true,
+      cgroupsPath: "/pods/x",
+      hasPoststartHooks: true,
+    },
+  );
+  t.equal(read({ linux: { namespaces: [{ type: "pid", path: "/proc/1/ns/pid" }] } }).ownsPidNamespace, false);
+  t.equal(read({ linux: { cgroupsPath: "system.slice:runc:x", namespaces: "odd" } }).cgroupsPath, undefined);
+  for (const spec of [null, 5, "text"]) t.throws(() => read(spec), { code: "RUNTIME_FAILED" });
+  t.end();
+});
+
+test("pivot_root is left out on an initramfs only", (t) => {
+  const rootfs = "1 1 0:2 / / rw - rootfs rootfs rw,size=1k\n";
+  const disk = "22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n";
+  const proc = "23 22 0:21 / /proc rw - proc proc rw\n";
+  t.equal(isInitramfsRoot(rootfs + proc), true);
+  t.equal(isInitramfsRoot(rootfs + disk + proc), false);
+  t.equal(isInitramfsRoot(disk + proc), false);
+  t.equal(isInitramfsRoot("9 22 0:2 / /mnt rw - rootfs rootfs rw\n"), false);
+  t.end();
+});
+
+test("only runtimes that are known to have it have an exec FIFO", (t) => {
+  t.same(findExecFifo("/usr/bin/runc", undefined, "x"), { path: "/run/runc/x/exec.fifo", startReads: true });
+  t.same(findExecFifo("crun", "/s", "x"), { path: "/s/x/exec.fifo", startReads: false });
+  t.equal(findExecFifo("kata-runtime", "/s", "x"), undefined);
+  t.end();
+});

@@ -1,0 +1,3 @@
+import { runSuite } from "./suite/suite.ts";
+
+await runSuite("runc");
