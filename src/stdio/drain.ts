@@ -1,0 +1,39 @@
+import type { Relay } from "../../native/hvsock/index.ts";
+
+/** Output after the exit ends when nobody has written for so long, though a background child holds it open. */
+export const drainIdleMs = 500;
+/** Output of a background child that never falls silent is listened to for so long after the exit. */
+export const drainLimitMs = 5_000;
+/** A host that takes nothing for so long no longer holds up the report of the exit. */
+export const drainStallMs = 5_000;
+/** After the write side is shut down, the host's close is awaited for so long before we close. */
+export const hostCloseMs = 5_000;
+
+const stallCheckMs = 500;
+
+/**
+ * Settles when a relay has handed everything over, or when its host has taken nothing for drainStallMs: then
+ * the relay goes on in the background.
+ */
+export async function drainOutput(relay: Relay): Promise<void> {
+  const ended = relay.drain({ idleMs: drainIdleMs, limitMs: drainLimitMs });
+  const stalled = Promise.withResolvers<void>();
+  let bytes = relay.bytes;
+  let since = performance.now();
+  // A stall is the absence of events, so there is nothing to subscribe to.
+  const timer = setInterval(() => {
+    const now = performance.now();
+    if (relay.bytes !== bytes) {
+      bytes = relay.bytes;
+      since = now;
+    } else if (now - since >= drainStallMs) {
+      stalled.resolve();
+    }
+  }, stallCheckMs);
+  try {
+    await Promise.race([ended, stalled.promise]);
+  } finally {
+    clearInterval(timer);
+  }
+  if (!relay.hasEnded) relay.setKeepsLoopAlive(false);
+}

@@ -1,0 +1,157 @@
+import { closeFd, pipe, type Relay, setPipeSize, startRelay } from "../../native/hvsock/index.ts";
+import { AgentError } from "../errors.ts";
+import { type ConnectionSet, closeConnections } from "./connection-set.ts";
+import { drainOutput, hostCloseMs } from "./drain.ts";
+
+/** Which pipes the process gets; it has /dev/null for the others. */
+export interface PipeStreams {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+}
+
+export interface ChildFds {
+  readonly stdin?: number;
+  readonly stdout?: number;
+  readonly stderr?: number;
+}
+
+const streams = ["stdin", "stdout", "stderr"] as const;
+type Stream = (typeof streams)[number];
+
+/**
+ * The pipes of a process without a terminal, and the relays between them and the host's connections. In this
+ * order: new, replaceConnectionSet(), start(), closeChildFds() once the child has its ends, drain() after its
+ * exit, close(). The relay owns the pipes from the start and the connections from replaceConnectionSet().
+ *
+ * What the process sees is a host that never goes wrong: a host that closes or resets a connection early makes
+ * stdin end and output vanish, and never kills it by SIGPIPE or blocks it.
+ */
+export class PipeRelay {
+  readonly #childFds = new Map<Stream, number>();
+  /** Our ends, until start() hands them to the relays. */
+  readonly #ourFds = new Map<Stream, number>();
+  readonly #relays = new Map<Stream, Relay>();
+  #set: ConnectionSet = {};
+  #state: "new" | "started" | "closed" = "new";
+
+  /** @throws Error with code EMFILE or ENFILE; nothing is left open then. */
+  constructor(wanted: PipeStreams = { stdin: true, stdout: true, stderr: true }) {
+    try {
+      for (const stream of streams) if (wanted[stream]) this.#makePipe(stream);
+    } catch (error) {
+      this.#closeFds(this.#ourFds);
+      this.#closeFds(this.#childFds);
+      throw error;
+    }
+  }
+
+  /** Fds for the child; an absent one means /dev/null, and so do all after closeChildFds(). */
+  get childFds(): ChildFds {
+    return Object.fromEntries(this.#childFds);
+  }
+
+  /** Closes the child's ends here, once the child has them: only then can the output end. */
+  closeChildFds(): void {
+    this.#closeFds(this.#childFds);
+  }
+
+  /**
+   * Where the streams go. A stream without a connection: stdin is at its end, output is discarded. The relay
+   * owns the connections from here; those of an earlier set are closed.
+   * @throws AgentError INVALID_STATE after start(); the set is closed then.
+   */
+  replaceConnectionSet(set: ConnectionSet): void {
+    if (this.#state !== "new") {
+      closeConnections(set);
+      throw new AgentError(
+        "INVALID_STATE",
+        `the relay's connections cannot be replaced: it is ${this.#state}`,
+      );
+    }
+    closeConnections(this.#set);
+    this.#set = set;
+  }
+
+  /** Starts to move bytes. @throws AgentError INVALID_STATE when started or closed already. */
+  start(): void {
+    if (this.#state !== "new") throw new AgentError("INVALID_STATE", `the relay is ${this.#state} already`);
+    this.#state = "started";
+    this.#startInput();
+    this.#startOutput("stdout");
+    this.#startOutput("stderr");
+    closeConnections(this.#set);
+    this.#set = {};
+  }
+
+  /**
+   * After the process has exited: ends stdin, then settles when all output is handed to the host's connections
+   * and their write sides are shut down. Bounded (see drain.ts): where a bound is hit, the relay goes on in the
+   * background and loses nothing, until the host closes or close() is called.
+   */
+  async drain(): Promise<void> {
+    if (this.#state !== "started") return;
+    this.closeChildFds();
+    this.#relays.get("stdin")?.cancel();
+    const outputs = (["stdout", "stderr"] as const).flatMap((stream) => this.#relays.get(stream) ?? []);
+    await Promise.all(outputs.map((relay) => drainOutput(relay)));
+  }
+
+  /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */
+  async close(): Promise<void> {
+    this.#state = "closed";
+    this.#closeFds(this.#ourFds);
+    this.#closeFds(this.#childFds);
+    closeConnections(this.#set);
+    this.#set = {};
+    const relays = [...this.#relays.values()];
+    this.#relays.clear();
+    for (const relay of relays) relay.cancel();
+    await Promise.all(relays.map((relay) => relay.closed));
+  }
+
+  #makePipe(stream: Stream): void {
+    const { readFd, writeFd } = pipe();
+    this.#childFds.set(stream, stream === "stdin" ? readFd : writeFd);
+    this.#ourFds.set(stream, stream === "stdin" ? writeFd : readFd);
+    setPipeSize(readFd);
+  }
+
+  #startInput(): void {
+    const sink = this.#take("stdin");
+    if (sink === undefined) return;
+    const connection = this.#set.stdin;
+    if (connection === undefined) {
+      closeFd(sink);
+      return;
+    }
+    // A process that closes its stdin: the host's connection is shut down for reading, which is no error.
+    const source = connection.release();
+    this.#relays.set("stdin", startRelay({ source, sink, shutdownSource: true, lingerMs: hostCloseMs }));
+  }
+
+  #startOutput(stream: "stdout" | "stderr"): void {
+    const source = this.#take(stream);
+    if (source === undefined) return;
+    const sink = this.#set[stream]?.release() ?? "discard";
+    const relay = startRelay({
+      source,
+      sink,
+      shutdownSink: true,
+      discardAfterSinkError: true,
+      lingerMs: hostCloseMs,
+    });
+    this.#relays.set(stream, relay);
+  }
+
+  #take(stream: Stream): number | undefined {
+    const fd = this.#ourFds.get(stream);
+    this.#ourFds.delete(stream);
+    return fd;
+  }
+
+  #closeFds(fds: Map<Stream, number>): void {
+    for (const fd of fds.values()) closeFd(fd);
+    fds.clear();
+  }
+}
