@@ -1,0 +1,219 @@
+/**
+ * The agent's end of the bridge: requests in, replies and notifications out, over one connection after another.
+ * Requests run concurrently; a reply never waits for an unrelated one. Replies that are ready while no host is
+ * connected, or that a lost connection did not take, are sent once the next connection has negotiated.
+ */
+import { AgentError, describeError } from "../../errors.ts";
+import type { Logger } from "../../log.ts";
+import {
+  activityIdOf,
+  decodeRequest,
+  encodeErrorFrame,
+  encodeNotificationFrame,
+  encodeResponseFrame,
+  type Notification,
+  type PayloadOf,
+  type RequestOf,
+  type ResponseOf,
+} from "../../protocol/codec.ts";
+import type { Frame } from "../../protocol/frame.ts";
+import { describeType, kindOf, type MessageName, messageNameOf } from "../../protocol/messages.ts";
+import type { Uvm } from "../uvm/uvm.ts";
+import { BridgeConnection, type ByteStream } from "./connection.ts";
+import { type Handler, type HandlerContext, NO_REPLY } from "./handlers/handler.ts";
+import { afterNegotiation, beforeNegotiation } from "./handlers/table.ts";
+import { PendingOperations } from "./pending.ts";
+import { printable, scrub } from "./scrub.ts";
+
+export interface BridgeOptions {
+  readonly uvm: Uvm;
+  readonly log: Logger;
+  /** Whether requests in the log (at level trace) are without environments, command lines and annotations. */
+  readonly scrubLogs: boolean;
+  /** The host asked for the end of the utility VM. */
+  readonly onShutdown: (graceful: boolean) => void;
+}
+
+/** Replies belong to the host that asked; a host that numbers its messages anew is another one. */
+interface Session {
+  connection: BridgeConnection | undefined;
+  negotiated: boolean;
+  highestId: bigint;
+}
+
+export class Bridge {
+  readonly #options: BridgeOptions;
+  readonly #pending = new PendingOperations();
+  #session: Session = { connection: undefined, negotiated: false, highestId: -1n };
+  #replies: Buffer[] = [];
+  #notifications: Buffer[] = [];
+
+  constructor(options: BridgeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Serves one connection until it ends.
+   * @returns why it ended, for the log.
+   */
+  async serve(stream: ByteStream): Promise<Error | undefined> {
+    const connection = new BridgeConnection(stream);
+    this.#session.connection = connection;
+    this.#session.negotiated = false;
+    try {
+      return await connection.serve((frame) => this.#onFrame(frame));
+    } finally {
+      this.#replies.push(...connection.takeUnsent());
+      this.#session.connection = undefined;
+      this.#session.negotiated = false;
+    }
+  }
+
+  notify(notification: Notification): void {
+    const frame = encodeNotificationFrame(notification);
+    const { connection, negotiated } = this.#session;
+    if (connection !== undefined && negotiated) connection.send(frame);
+    else this.#notifications.push(frame);
+  }
+
+  #onFrame(frame: Frame): void {
+    const name = kindOf(frame.type) === "request" ? messageNameOf(frame.type) : undefined;
+    const { negotiated } = this.#session;
+    const handler = this.#handlerFor(name, negotiated);
+    if (name === undefined || handler === undefined) {
+      const error = new AgentError(
+        "UNKNOWN_MESSAGE",
+        name !== undefined && !negotiated
+          ? `${name} before NegotiateProtocol`
+          : `no request is known by the type ${describeType(frame.type)}`,
+      );
+      this.#refuse(frame, error);
+      return;
+    }
+    if (!negotiated) this.#beginSession(frame.id);
+    if (frame.id > this.#session.highestId) this.#session.highestId = frame.id;
+    this.#dispatch(name, handler, frame);
+  }
+
+  #handlerFor(name: MessageName | undefined, negotiated: boolean): Handler<MessageName> | undefined {
+    if (name === undefined) return undefined;
+    const table: Partial<Record<MessageName, unknown>> = negotiated ? afterNegotiation : beforeNegotiation;
+    // Each handler takes the request of its own name, which is the name it is looked up by.
+    return table[name] as Handler<MessageName> | undefined;
+  }
+
+  /** Forgets replies to a host that is gone: one that counts from the start again did not ask for them. */
+  #beginSession(id: bigint): void {
+    const session = this.#session;
+    if (session.highestId < 0n || id > session.highestId) return;
+    const { log } = this.#options;
+    if (this.#replies.length > 0)
+      log.warn({ count: this.#replies.length }, "replies to an earlier host were dropped");
+    this.#replies = [];
+    // Requests of the earlier host that are still at work hold its session, and see that it is over.
+    this.#session = { connection: session.connection, negotiated: false, highestId: -1n };
+    session.connection = undefined;
+  }
+
+  #dispatch(name: MessageName, handler: Handler<MessageName>, frame: Frame): void {
+    const { log } = this.#options;
+    const { type, id } = frame;
+    let request: RequestOf<MessageName>;
+    try {
+      request = decodeRequest(name, frame.body);
+    } catch (error) {
+      this.#refuse(frame, error);
+      return;
+    }
+    if (log.isLevelEnabled("trace")) {
+      log.trace(
+        { request: name, message: this.#options.scrubLogs ? scrub(request) : printable(request) },
+        "request",
+      );
+    }
+    const session = this.#session;
+    const { connection } = session;
+    const containerId = "ContainerId" in request ? (request.ContainerId ?? "") : "";
+    const operation = this.#pending.add(name, id, containerId);
+    const finish = (payload: PayloadOf<MessageName> | typeof NO_REPLY) => {
+      this.#pending.delete(operation);
+      if (log.isLevelEnabled("debug")) {
+        log.debug(requestFields(operation, request), "request done");
+      }
+      if (payload === NO_REPLY) return;
+      const { ActivityId } = request;
+      const response = ActivityId ? { ActivityId, Result: 0, ...payload } : { Result: 0, ...payload };
+      this.#reply(session, connection, encodeResponseFrame(name, id, response as ResponseOf<MessageName>));
+    };
+    const fail = (error: unknown) => {
+      this.#pending.delete(operation);
+      log.warn({ ...requestFields(operation, request), error: describeError(error) }, "request failed");
+      this.#reply(session, connection, encodeErrorFrame(type, id, error, request.ActivityId));
+    };
+    try {
+      const reply = handler(this.#context(session), request);
+      if (reply instanceof Promise) reply.then(finish).catch(fail);
+      else finish(reply);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  #refuse(frame: Frame, error: unknown): void {
+    const type = describeType(frame.type);
+    this.#options.log.warn({ type, id: String(frame.id), error: describeError(error) }, "request refused");
+    const { connection } = this.#session;
+    this.#reply(
+      this.#session,
+      connection,
+      encodeErrorFrame(frame.type, frame.id, error, activityIdOf(frame.body)),
+    );
+  }
+
+  #context(session: Session): HandlerContext {
+    return {
+      uvm: this.#options.uvm,
+      log: this.#options.log,
+      pending: this.#pending,
+      negotiated: () => {
+        // The reply to the negotiation goes first, then what waited for this host.
+        setImmediate(() => this.#sendWaiting());
+        session.negotiated = true;
+      },
+      notify: (notification) => this.notify(notification),
+      shutdown: (graceful) => this.#options.onShutdown(graceful),
+    };
+  }
+
+  #sendWaiting(): void {
+    const { connection, negotiated } = this.#session;
+    if (connection === undefined || !negotiated) return;
+    for (const frame of this.#replies.splice(0)) connection.send(frame);
+    for (const frame of this.#notifications.splice(0)) connection.send(frame);
+  }
+
+  /** @param cameBy the connection of the request: the only one that gets its reply before negotiation. */
+  #reply(session: Session, cameBy: BridgeConnection | undefined, frame: Buffer): void {
+    const { connection, negotiated } = this.#session;
+    if (session !== this.#session) {
+      this.#options.log.warn({}, "a reply to an earlier host was dropped");
+    } else if (connection !== undefined && (negotiated || connection === cameBy)) connection.send(frame);
+    else this.#replies.push(frame);
+  }
+}
+
+/** What a log line says of a request: never its body, which may hold secrets. */
+function requestFields(
+  operation: { name: string; messageId: bigint; containerId: string; startedAt: number },
+  request: { ActivityId?: string | undefined; otsc?: Record<string, string> | undefined },
+): object {
+  const [, traceId, spanId] = request.otsc?.traceparent?.split("-") ?? [];
+  return {
+    request: operation.name,
+    messageId: String(operation.messageId),
+    cid: operation.containerId,
+    activityId: request.ActivityId,
+    ...(traceId === undefined ? {} : { traceID: traceId, spanID: spanId }),
+    durationMs: Math.round((performance.now() - operation.startedAt) * 1000) / 1000,
+  };
+}

@@ -1,0 +1,87 @@
+/**
+ * The bytes of one bridge connection, as frames. Incoming ones are bounded before anything is allocated for them;
+ * of outgoing ones it knows which the kernel has taken, so that a reconnect sends each exactly once.
+ */
+import { AgentError } from "../../errors.ts";
+import { type Frame, FrameDecoder, MAXIMUM_SIZE_FROM_HOST } from "../../protocol/frame.ts";
+
+/** Frames kept for a reconnect are weeded out in lots of this many. */
+const FORGET_AT = 64;
+
+/** A connected stream socket, or standard input and output. */
+export interface ByteStream {
+  /** Begins reading. `onData` must use the chunk up before it returns. `onClose` comes once, last. */
+  start(handlers: { onData(chunk: Buffer): void; onClose(error: Error | undefined): void }): void;
+  write(bytes: Buffer): void;
+  /** Bytes handed to the kernel so far. */
+  readonly bytesSent: number;
+  close(): void;
+}
+
+export class BridgeConnection {
+  readonly #stream: ByteStream;
+  /** Frames not yet known to be with the kernel whole, each with the stream position at which it ends. */
+  readonly #unsent: { frame: Buffer; end: number }[] = [];
+  #position = 0;
+  #closed = false;
+
+  constructor(stream: ByteStream) {
+    this.#stream = stream;
+  }
+
+  /**
+   * Reads frames until the connection ends.
+   * @returns why it ended, for the log; undefined when the host closed it between frames.
+   */
+  serve(onFrame: (frame: Frame) => void): Promise<Error | undefined> {
+    const decoder = new FrameDecoder({ maximumSize: MAXIMUM_SIZE_FROM_HOST });
+    return new Promise((resolve) => {
+      this.#stream.start({
+        onData: (chunk) => {
+          try {
+            decoder.push(chunk, onFrame);
+          } catch (error) {
+            // Nothing after a bad header can be trusted to be a frame.
+            this.close();
+            resolve(error as Error);
+          }
+        },
+        onClose: (error) => {
+          this.#closed = true;
+          const cut =
+            decoder.pending > 0
+              ? new AgentError("INVALID_FRAME", `the host left after ${decoder.pending} bytes of a frame`)
+              : undefined;
+          resolve(error ?? cut);
+        },
+      });
+    });
+  }
+
+  /** Sends a frame; after the connection has ended it is kept for takeUnsent(). */
+  send(frame: Buffer): void {
+    this.#position += frame.length;
+    this.#unsent.push({ frame, end: this.#position });
+    if (this.#unsent.length > FORGET_AT) this.#forgetSent();
+    if (!this.#closed) this.#stream.write(frame);
+  }
+
+  /** The frames that the host cannot have got whole, for the next connection. */
+  takeUnsent(): Buffer[] {
+    this.#forgetSent();
+    return this.#unsent.splice(0).map(({ frame }) => frame);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stream.close();
+  }
+
+  #forgetSent(): void {
+    const sent = this.#stream.bytesSent;
+    let count = 0;
+    while ((this.#unsent[count]?.end ?? Number.POSITIVE_INFINITY) <= sent) count++;
+    if (count > 0) this.#unsent.splice(0, count);
+  }
+}

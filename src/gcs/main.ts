@@ -1,0 +1,182 @@
+/** The agent: flags, wiring, the loop that dials the host again and again. */
+import { openSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { AgentError, describeError } from "../errors.ts";
+import { reboot, sync } from "../linux/libc.ts";
+import { Supervisor } from "../linux/supervisor.ts";
+import { BRIDGE_PORT } from "../protocol/messages.ts";
+import { OciRuntime } from "../runtime/runc/runc.ts";
+import { transportFromFlag } from "../stdio/transport-flag.ts";
+import { Bridge } from "./bridge/bridge.ts";
+import type { ByteStream } from "./bridge/connection.ts";
+import { type Flags, flagsHelp, parseFlags } from "./flags.ts";
+import { setCoreDumpLocation } from "./services/core-dumps.ts";
+import { type AgentLogger, createLogger } from "./services/logger.ts";
+import { guardMemory } from "./services/memory-guard.ts";
+import { socketStream, standardStream } from "./streams.ts";
+import { Uvm } from "./uvm/uvm.ts";
+import { version } from "./version.ts";
+
+/** How long the last log lines may take to leave. */
+const LOG_DRAIN_MS = 1000;
+/** A host whose end is to be the agent's own listens before it starts the agent; it may be gone by the dial. */
+const FIRST_DIAL_MS = 2000;
+/** Between the loss of a connection and the next dial, so that a host that hangs up at once is not hammered. */
+const REDIAL_MS = 100;
+
+function readFlags(): Flags {
+  try {
+    return parseFlags(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`gcs: ${describeError(error)}\n`);
+    process.exit(2);
+  }
+}
+
+class Agent {
+  readonly #flags: Flags;
+  readonly #log: AgentLogger;
+  readonly #uvm: Uvm;
+  readonly #bridge: Bridge;
+  readonly #transport;
+  readonly #stop = new AbortController();
+  #ending: Promise<never> | undefined;
+
+  constructor(flags: Flags, log: AgentLogger) {
+    this.#flags = flags;
+    this.#log = log;
+    this.#transport = transportFromFlag(flags.transport);
+    const supervisor = new Supervisor();
+    const runtime = new OciRuntime({
+      command: flags["oci-runtime"],
+      supervisor,
+      log,
+      filesDirectory: flags["private-directory"] ? `${flags["private-directory"]}/files` : "/run/gcs/runtime",
+      ...(flags["runtime-root"] ? { stateRoot: flags["runtime-root"] } : {}),
+    });
+    const cgroupParent = flags["cgroup-parent"];
+    this.#uvm = new Uvm({ runtime, transport: this.#transport, supervisor, log, cgroupParent });
+    this.#bridge = new Bridge({
+      uvm: this.#uvm,
+      log,
+      scrubLogs: flags["scrub-logs"],
+      onShutdown: (graceful) => void this.#powerOff(graceful),
+    });
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.once(signal, () => void this.end(`received ${signal}`, 0));
+    }
+  }
+
+  async run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const stream = await this.#connect();
+      if (stream !== undefined) await this.#serve(stream);
+      await new Promise((resolve) => setTimeout(resolve, REDIAL_MS));
+    }
+    await this.#ending;
+  }
+
+  async #serve(stream: ByteStream): Promise<void> {
+    this.#log.info({}, "bridge connected, serving");
+    const error = await this.#bridge.serve(stream);
+    this.#log.warn(
+      { error: error === undefined ? "closed by the host" : describeError(error) },
+      "bridge connection lost",
+    );
+    if (this.#flags["exit-with-host"] || this.#flags["use-inouterr"]) await this.end("the host is gone", 0);
+  }
+
+  async #connect(): Promise<ByteStream | undefined> {
+    if (this.#flags["use-inouterr"]) return standardStream();
+    try {
+      return socketStream(
+        await this.#transport.dial(BRIDGE_PORT, {
+          stream: "bridge",
+          signal: this.#stop.signal,
+          ...(this.#flags["exit-with-host"] && { timeoutMs: FIRST_DIAL_MS }),
+        }),
+      );
+    } catch (error) {
+      if (this.#stop.signal.aborted) return undefined;
+      if (this.#flags["exit-with-host"]) await this.end(`there is no host: ${describeError(error)}`, 1);
+      this.#log.warn({ error: describeError(error) }, "no host yet, dialling again");
+      return undefined;
+    }
+  }
+
+  /** Kills and deletes what runs, removes the private directory, and exits. */
+  end(why: string, exitCode: number): Promise<never> {
+    this.#ending ??= this.#end(why, exitCode);
+    return this.#ending;
+  }
+
+  async #end(why: string, exitCode: number): Promise<never> {
+    this.#log.info({ why }, "ending");
+    this.#stop.abort();
+    await this.#uvm.close();
+    if (this.#flags["private-directory"]) {
+      await rm(this.#flags["private-directory"], { recursive: true, force: true });
+    }
+    await this.#log.drained(LOG_DRAIN_MS);
+    process.exit(exitCode);
+  }
+
+  /** The machine goes down where this agent is a VM's; without a VM only the agent ends. */
+  async #powerOff(graceful: boolean): Promise<void> {
+    this.#log.info({ graceful }, "the host asked for the end of the utility VM");
+    if (this.#flags.transport !== "vsock") await this.end("the host asked for it", 0);
+    if (graceful) await this.#uvm.close();
+    await sync();
+    await reboot("powerOff");
+  }
+}
+
+/** Without it the agent still serves; it could be the first to go when memory runs out. */
+function guardMachine(flags: Flags, log: AgentLogger): void {
+  try {
+    guardMemory({ podsPath: flags["cgroup-parent"], reserveBytes: flags["root-mem-reserve-bytes"] });
+  } catch (error) {
+    log.error({ error: describeError(error) }, "the agent's memory is not guarded");
+  }
+}
+
+async function main(): Promise<void> {
+  const flags = readFlags();
+  if (flags.help || flags.version) {
+    process.stdout.write(flags.help ? flagsHelp() : `gcs ${version}\n`);
+    return;
+  }
+  const fd = flags.logfile === "" ? 2 : openSync(flags.logfile, "w", 0o600);
+  const log = createLogger({ level: flags.loglevel, format: flags["log-format"], fd });
+  const fatal = async (error: unknown) => {
+    log.fatal({ error: describeError(error) }, "gcs ends");
+    await log.drained(LOG_DRAIN_MS);
+    process.exit(1);
+  };
+  // A defect is told and survived: containers run, and the host may still be answered.
+  process.on("unhandledRejection", (error) =>
+    log.error({ err: error }, "a promise was rejected and nobody looked"),
+  );
+  process.on("uncaughtException", (error) =>
+    log.error({ err: error }, "an error was thrown and nobody caught it"),
+  );
+  try {
+    if (!flags.v4)
+      throw new AgentError("INVALID_ARGUMENT", "-v4=false: version 4 is the only protocol there is");
+    if (flags["initial-policy-stance"] === "deny") {
+      throw new AgentError(
+        "NOT_SUPPORTED",
+        "-initial-policy-stance deny: this agent enforces no security policy, and will not pretend to",
+      );
+    }
+    // On a machine that is not the agent's own there is nothing for it to arrange.
+    if (flags.transport === "vsock") guardMachine(flags, log);
+    if (flags["core-dump-location"] !== "") setCoreDumpLocation(flags["core-dump-location"]);
+    log.info({ version, node: process.version, transport: flags.transport }, "GCS started");
+    await new Agent(flags, log).run();
+  } catch (error) {
+    await fatal(error);
+  }
+}
+
+void main();

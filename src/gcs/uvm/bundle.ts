@@ -1,0 +1,51 @@
+/** A container's bundle directory: what the agent writes there, and how that is taken away again. */
+import { writeFileSync } from "node:fs";
+import { AgentError } from "../../errors.ts";
+import { makeDirectories } from "../../linux/directories.ts";
+import { stringifyExact } from "../../linux/json.ts";
+import { removeFile } from "../../linux/remove.ts";
+import type { OciSpec } from "../../protocol/schemas/oci.ts";
+import type { GeneratedFile } from "./spec.ts";
+
+export interface Bundle {
+  readonly path: string;
+  /** Removes the files and directories made here; what others put there stays. */
+  remove(): Promise<void>;
+}
+
+/**
+ * @param path absolute; made, with its parents, when it is not there.
+ * @throws AgentError SYSTEM_CALL_FAILED; then nothing is left behind.
+ */
+export async function writeBundle(
+  path: string,
+  spec: OciSpec,
+  files: readonly GeneratedFile[],
+): Promise<Bundle> {
+  const directories = await makeDirectories(path, 0o700);
+  const contents = new Map([
+    ...files.map((file) => [`${path}/${file.name}`, file.content] as const),
+    [`${path}/config.json`, stringifyExact(spec)] as const,
+  ]);
+  const bundle: Bundle = {
+    path,
+    async remove() {
+      for (const file of contents.keys()) removeFile(file);
+      await directories.remove();
+    },
+  };
+  try {
+    // A file that a container binds is replaced, never followed: the path may hold what somebody left there.
+    // Synchronous: in memory, as /run is, each takes microseconds, and a promise per file much longer.
+    for (const [file, content] of contents) {
+      removeFile(file);
+      writeFileSync(file, content, { flag: "wx", mode: 0o644 });
+    }
+    return bundle;
+  } catch (cause) {
+    await bundle.remove();
+    throw new AgentError("SYSTEM_CALL_FAILED", `cannot write the bundle in ${JSON.stringify(path)}`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * One container as the host sees it.
+ *
+ *   creating --created--> created --execute init--> starting --started--> running
+ *   created, starting, running --init exited--> stopped --delete state--> (gone)
+ *   starting --start failed--> stopped
+ *
+ * An operation that does not fit the state is refused with INVALID_STATE (or, on a stopped one, by the runtime
+ * with CONTAINER_NOT_RUNNING); none waits for another state.
+ */
+import { AgentError } from "../../errors.ts";
+import type { CgroupStatistics } from "../../linux/cgroups/statistics.ts";
+import type { Logger } from "../../log.ts";
+import type { Container, OciProcess } from "../../runtime/runtime.ts";
+import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
+import type { StdioPorts, Transport } from "../../stdio/transport.ts";
+import type { Bundle } from "./bundle.ts";
+import { STDIO_DIAL } from "./dial.ts";
+import { UvmProcess } from "./process.ts";
+import { ProcessTable } from "./process-table.ts";
+import { resolveUser } from "./users.ts";
+
+export type ContainerStatus = "created" | "starting" | "running" | "stopped";
+/** How init ended, as the exit notification says it. */
+export type ExitType = "GracefulExit" | "ForcedExit" | "UnexpectedExit";
+
+const SIGTERM = 15;
+const SIGKILL = 9;
+
+export interface ContainerParts {
+  readonly container: Container;
+  readonly bundle: Bundle;
+  readonly initProcess: OciProcess;
+  readonly rootPath: string;
+  readonly transport: Transport;
+  readonly log: Logger;
+}
+
+export class UvmContainer {
+  readonly id: string;
+  readonly init: UvmProcess;
+  readonly processes: ProcessTable;
+  #status: ContainerStatus = "created";
+  #exitType: ExitType = "UnexpectedExit";
+  #deleting = false;
+  readonly #parts: ContainerParts;
+
+  constructor(parts: ContainerParts) {
+    this.#parts = parts;
+    this.id = parts.container.id;
+    this.processes = new ProcessTable(`container ${this.id}`);
+    this.init = new UvmProcess(parts.container.getInitProcess());
+    this.processes.add(this.init);
+    void this.init.finished.then(() => {
+      this.#status = "stopped";
+    });
+  }
+
+  get status(): ContainerStatus {
+    return this.#status;
+  }
+
+  get runtimeContainer(): Container {
+    return this.#parts.container;
+  }
+
+  /** Settles, after init's waiters were told, with how it ended. */
+  async exited(): Promise<ExitType> {
+    await this.init.finished;
+    return this.#exitType;
+  }
+
+  /**
+   * Lets init run, with its stdio on the host's ports. A port that cannot be dialled leaves the container
+   * created, so that the host may try again; a start that fails ends it.
+   * @returns init's pid.
+   */
+  async start(ports: StdioPorts): Promise<number> {
+    this.#expect("created", "start");
+    this.#status = "starting";
+    const { container, transport } = this.#parts;
+    const process = container.getInitProcess();
+    const relay = process.tty ?? process.pipeRelay;
+    if (relay === undefined) throw new AgentError("INTERNAL", `init of container ${this.id} has no stdio`);
+    let connections: Awaited<ReturnType<typeof connectStdio>>;
+    try {
+      connections = await connectStdio(transport, ports, STDIO_DIAL);
+    } catch (error) {
+      if (this.#status === "starting") this.#status = "created";
+      throw error;
+    }
+    try {
+      relay.replaceConnectionSet(connections);
+      relay.start();
+    } catch (error) {
+      closeConnections(connections);
+      throw error;
+    }
+    try {
+      await container.start();
+      if (this.#status === "starting") this.#status = "running";
+    } catch (error) {
+      // Init was blocked before the user's program and will never run: end it, which tells the host too.
+      process.signal(SIGKILL);
+      throw error;
+    }
+    return this.init.pid;
+  }
+
+  /** @returns the new process's pid. */
+  async exec(process: OciProcess, ports: StdioPorts): Promise<number> {
+    this.#expect("running", "execute a process");
+    const { container, transport, initProcess, rootPath } = this.#parts;
+    const prepared: OciProcess = {
+      ...process,
+      user: await resolveUser(process.user, { fallback: initProcess.user, rootPath }),
+      oomScoreAdj: process.oomScoreAdj ?? initProcess.oomScoreAdj ?? 0,
+      // A core dump limit that was set on the container holds for what is executed in it, too.
+      ...(initProcess.rlimits === undefined ? {} : { rlimits: initProcess.rlimits }),
+    };
+    const connections = await connectStdio(transport, ports, STDIO_DIAL);
+    const executed = new UvmProcess(await container.execProcess(prepared, connections));
+    this.processes.add(executed);
+    void executed.finished.then(() => this.#release(executed));
+    return executed.pid;
+  }
+
+  /** Signals init: SIGTERM, or SIGKILL when not graceful. */
+  async shutdown(graceful: boolean): Promise<void> {
+    const before = this.#exitType;
+    // Set before the signal: init may be gone before kill() returns.
+    this.#exitType = graceful ? "GracefulExit" : "ForcedExit";
+    try {
+      await this.#parts.container.kill(graceful ? SIGTERM : SIGKILL);
+    } catch (error) {
+      this.#exitType = before;
+      throw error;
+    }
+  }
+
+  signalProcess(pid: number, signal: number): void {
+    const process = this.processes.get(pid);
+    const before = this.#exitType;
+    if (process === this.init && signal === SIGTERM) this.#exitType = "GracefulExit";
+    if (process === this.init && signal === SIGKILL) this.#exitType = "ForcedExit";
+    try {
+      process.signal(signal);
+    } catch (error) {
+      this.#exitType = before;
+      throw error;
+    }
+  }
+
+  /** What its cgroup has used, read now. @throws AgentError CGROUP_UNAVAILABLE */
+  statistics(): CgroupStatistics {
+    return this.#parts.container.getStatistics();
+  }
+
+  async update(resources: object): Promise<void> {
+    await this.#parts.container.update(resources);
+  }
+
+  /**
+   * Removes everything of a stopped container.
+   * @param options.force kills it first; for the agent's own end.
+   * @throws AgentError INVALID_STATE, CONTAINER_NOT_STOPPED
+   */
+  async delete(options: { force?: boolean } = {}): Promise<void> {
+    if (this.#deleting) throw new AgentError("INVALID_STATE", `container ${this.id} is being deleted`);
+    this.#deleting = true;
+    try {
+      if (options.force !== true && this.#status !== "stopped" && this.#status !== "created") {
+        throw new AgentError("INVALID_STATE", `container ${this.id} is ${this.#status}; shut it down first`);
+      }
+      await this.#parts.container.delete(
+        options.force === true || this.#status === "created" ? { force: true } : {},
+      );
+      for (const process of this.processes.running) await this.#release(process);
+      await this.#release(this.init);
+      await this.#parts.bundle.remove();
+    } finally {
+      this.#deleting = false;
+    }
+  }
+
+  async #release(process: UvmProcess): Promise<void> {
+    try {
+      await process.release();
+    } catch (err) {
+      this.#parts.log.warn({ err, cid: this.id, pid: process.pid }, "could not free what a process held");
+    }
+  }
+
+  #expect(status: ContainerStatus, operation: string): void {
+    if (this.#status === status && !this.#deleting) return;
+    const is = this.#deleting ? "being deleted" : this.#status;
+    throw new AgentError("INVALID_STATE", `container ${this.id} is ${is}; cannot ${operation}`);
+  }
+}

@@ -1,0 +1,67 @@
+/** A process of the utility VM itself, outside any container: with pipes here, with a terminal in external-terminal.ts. */
+import { AgentError } from "../../errors.ts";
+import { resetOomScore } from "../../linux/oom-score.ts";
+import { exitCodeOf, type Supervisor } from "../../linux/supervisor.ts";
+import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
+import { PipeRelay } from "../../stdio/pipe-relay.ts";
+import type { StdioPorts, Transport } from "../../stdio/transport.ts";
+import { STDIO_DIAL } from "./dial.ts";
+import type { ExternalCommand } from "./external-command.ts";
+import type { ProcessHandle } from "./process.ts";
+
+export interface ExternalContext {
+  readonly supervisor: Supervisor;
+  readonly transport: Transport;
+  readonly ports: StdioPorts;
+}
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** @throws AgentError INVALID_ARGUMENT for no program, DIAL_FAILED, SPAWN_FAILED; then nothing is left. */
+export async function startExternalProcess(
+  command: ExternalCommand,
+  context: ExternalContext,
+): Promise<ProcessHandle> {
+  const program = command.args[0];
+  if (program === undefined || program === "")
+    throw new AgentError("INVALID_ARGUMENT", "the command names no program");
+  const environment = { PATH: DEFAULT_PATH, ...command.environment };
+  const connections = await connectStdio(context.transport, context.ports, STDIO_DIAL);
+  if (command.terminal) {
+    const { startExternalTerminal } = await import("./external-terminal.ts");
+    return startExternalTerminal({ ...command, environment }, context.supervisor, connections);
+  }
+  const relay = new PipeRelay();
+  try {
+    const { stdin = null, stdout = null, stderr = null } = relay.childFds;
+    const child = await context.supervisor.spawn({
+      path: program,
+      args: command.args,
+      env: environment,
+      cwd: command.workingDirectory,
+      stdio: [stdin, stdout, stderr],
+      newSession: true,
+    });
+    resetOomScore(child.pid);
+    relay.closeChildFds();
+    relay.replaceConnectionSet(connections);
+    relay.start();
+    const exited = child.exited.then(exitCodeOf);
+    return {
+      pid: child.pid,
+      exited,
+      async wait() {
+        const exitCode = await exited;
+        await relay.drain();
+        return exitCode;
+      },
+      signal: (signal) => child.signal(signal),
+      delete: () => relay.close(),
+      tty: undefined,
+    };
+  } catch (error) {
+    await relay.close();
+    closeConnections(connections);
+    throw error;
+  }
+}

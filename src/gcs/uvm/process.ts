@@ -1,0 +1,93 @@
+/** One process that the host asked for: a container's init, an exec in it, or a process of the VM itself. */
+import { AgentError } from "../../errors.ts";
+import type { Process } from "../../runtime/runtime.ts";
+import type { TtyRelay } from "../../stdio/tty-relay.ts";
+
+/** What this room needs of a process; the runtime's fits, and so does one outside any container. */
+export interface ProcessHandle extends Pick<Process, "pid" | "wait" | "exited" | "signal" | "delete"> {
+  readonly tty: Pick<TtyRelay, "resize"> | undefined;
+}
+
+/** `TimeoutInMs` of a wait without end. */
+export const INFINITE_TIMEOUT = 0xffffffff;
+
+/** setTimeout's own limit, 2^31-1 ms; longer waits (up to 49 days) are made of several. */
+const MAXIMUM_TIMER_MS = 2 ** 31 - 1;
+
+export class UvmProcess {
+  readonly pid: number;
+  /** Settles with the exit code once the process has ended and its output is drained; never rejects. */
+  readonly finished: Promise<number>;
+  #exitCode: number | undefined;
+  #process: ProcessHandle | undefined;
+  readonly #waiters = new Set<(exitCode: number) => void>();
+
+  constructor(process: ProcessHandle) {
+    this.pid = process.pid;
+    this.#process = process;
+    // Output that could not be drained does not change how the process ended.
+    this.finished = process.wait().catch(() => process.exited);
+    void this.finished.then((exitCode) => {
+      this.#exitCode = exitCode;
+      for (const answer of this.#waiters) answer(exitCode);
+      this.#waiters.clear();
+    });
+  }
+
+  get exitCode(): number | undefined {
+    return this.#exitCode;
+  }
+
+  /**
+   * @param timeoutMs milliseconds; INFINITE_TIMEOUT waits for ever.
+   * @throws AgentError TIMEOUT
+   */
+  wait(timeoutMs: number): Promise<number> {
+    if (this.#exitCode !== undefined) return Promise.resolve(this.#exitCode);
+    return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const answer = (exitCode: number) => {
+        clearTimeout(timer);
+        resolve(exitCode);
+      };
+      // A set, and not reactions on one promise: a host that asks again and again leaves nothing behind.
+      this.#waiters.add(answer);
+      if (timeoutMs === INFINITE_TIMEOUT) return;
+      const expire = (leftMs: number) => {
+        const step = Math.min(leftMs, MAXIMUM_TIMER_MS);
+        timer = setTimeout(() => {
+          if (leftMs > step) return expire(leftMs - step);
+          this.#waiters.delete(answer);
+          reject(new AgentError("TIMEOUT", `process ${this.pid} is still running after ${timeoutMs} ms`));
+        }, step);
+      };
+      expire(timeoutMs);
+    });
+  }
+
+  /** @throws AgentError PROCESS_NOT_FOUND when it has exited, INVALID_ARGUMENT for no signal of Linux. */
+  signal(signal: number): void {
+    if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
+      throw new AgentError("INVALID_ARGUMENT", `signal ${signal} is not one of Linux's, 1 to 64`);
+    }
+    if (this.#process?.signal(signal) !== true) {
+      throw new AgentError("PROCESS_NOT_FOUND", `process ${this.pid} has already exited`);
+    }
+  }
+
+  /** @throws AgentError NOT_A_TERMINAL */
+  resize(height: number, width: number): void {
+    if (this.#process === undefined) return;
+    if (this.#process.tty === undefined) {
+      throw new AgentError("NOT_A_TERMINAL", `process ${this.pid} has no terminal and cannot be resized`);
+    }
+    this.#process.tty.resize(height, width);
+  }
+
+  /** Frees what the process holds here; its exit code stays. */
+  async release(): Promise<void> {
+    const process = this.#process;
+    this.#process = undefined;
+    await process?.delete();
+  }
+}

@@ -1,0 +1,198 @@
+/** The utility VM's state: its containers, and the processes outside them. */
+import { hostname } from "node:os";
+import { AgentError } from "../../errors.ts";
+import { Cgroup } from "../../linux/cgroups/cgroup.ts";
+import { detectCgroupLayout } from "../../linux/cgroups/layout.ts";
+import { CleanupStack } from "../../linux/cleanup.ts";
+import type { Supervisor } from "../../linux/supervisor.ts";
+import type { Logger } from "../../log.ts";
+import type { ModifySettingsRequest } from "../../protocol/schemas/modify-settings.ts";
+import type { OciSpec } from "../../protocol/schemas/oci.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
+import type { StdioPorts, Transport } from "../../stdio/transport.ts";
+import { writeBundle } from "./bundle.ts";
+import { UvmContainer } from "./container.ts";
+import type { ExternalCommand } from "./external-command.ts";
+import { UvmMounts } from "./mounts.ts";
+import { UvmProcess } from "./process.ts";
+import { ProcessTable } from "./process-table.ts";
+import { generatedFiles, standaloneSpec } from "./spec.ts";
+import { resolveUser } from "./users.ts";
+
+export interface UvmOptions {
+  readonly runtime: Runtime;
+  readonly transport: Transport;
+  readonly supervisor: Supervisor;
+  readonly log: Logger;
+  /** Cgroup under which containers live: "/pods". */
+  readonly cgroupParent: string;
+}
+
+export interface ContainerSettings {
+  /** Absolute. */
+  readonly bundlePath: string;
+  readonly spec: OciSpec;
+}
+
+export class Uvm {
+  readonly #options: UvmOptions;
+  readonly #mounts = new UvmMounts();
+  /** An id is taken from the moment its creation begins; "creating" until it is done. */
+  readonly #containers = new Map<string, UvmContainer | "creating">();
+  /** Creations under way: close() waits for them, so that what they make is deleted, too. */
+  readonly #creating = new Set<Promise<UvmContainer>>();
+  #isClosing = false;
+  /** Processes outside any container. */
+  readonly processes = new ProcessTable("the utility VM");
+
+  constructor(options: UvmOptions) {
+    this.#options = options;
+  }
+
+  /** Programs that the agent has started so far: calls of the runtime, helpers, processes outside containers. */
+  get programsStarted(): number {
+    return this.#options.supervisor.startedCount;
+  }
+
+  get containers(): UvmContainer[] {
+    return [...this.#containers.values()].filter((container) => container !== "creating");
+  }
+
+  /** @throws AgentError SYSTEM_NOT_FOUND, INVALID_STATE while it is being created. */
+  container(id: string): UvmContainer {
+    const container = this.#containers.get(id);
+    if (container === undefined) throw new AgentError("SYSTEM_NOT_FOUND", `container ${id} does not exist`);
+    if (container === "creating")
+      throw new AgentError("INVALID_STATE", `container ${id} is still being created`);
+    return container;
+  }
+
+  /**
+   * Creates a container whose init is blocked until the host executes it.
+   * After a failure nothing of it is left.
+   * @throws AgentError SYSTEM_ALREADY_EXISTS, INVALID_ARGUMENT, RUNTIME_FAILED and the runtime's others.
+   */
+  async createContainer(id: string, settings: ContainerSettings): Promise<UvmContainer> {
+    if (this.#isClosing) throw new AgentError("INVALID_STATE", `container ${id}: the agent is ending`);
+    const creating = this.#createContainer(id, settings);
+    this.#creating.add(creating);
+    try {
+      return await creating;
+    } finally {
+      this.#creating.delete(creating);
+    }
+  }
+
+  async #createContainer(id: string, settings: ContainerSettings): Promise<UvmContainer> {
+    if (this.#containers.has(id))
+      throw new AgentError("SYSTEM_ALREADY_EXISTS", `container ${id} already exists`);
+    if (!settings.bundlePath.startsWith("/")) {
+      throw new AgentError(
+        "INVALID_ARGUMENT",
+        `OciBundlePath "${settings.bundlePath}" is not an absolute path`,
+      );
+    }
+    this.#containers.set(id, "creating");
+    const undo = new CleanupStack();
+    undo.push(`forget container ${id}`, () => void this.#containers.delete(id));
+    const { runtime, transport, log, cgroupParent } = this.#options;
+    try {
+      const cgroupsPath = `${cgroupParent}/${id}`;
+      const files = generatedFiles(settings.spec, machineName());
+      const user = await resolveUser(settings.spec.process.user, { rootPath: settings.spec.root.path });
+      const spec = standaloneSpec(
+        { ...settings.spec, process: { ...settings.spec.process, user } },
+        { bundlePath: settings.bundlePath, cgroupsPath, files },
+      );
+      const bundle = await writeBundle(settings.bundlePath, spec, files);
+      undo.push(`remove the bundle of ${id}`, () => bundle.remove());
+      const container = new UvmContainer({
+        container: await runtime.createContainer(id, bundle.path),
+        bundle,
+        initProcess: spec.process,
+        rootPath: spec.root.path,
+        transport,
+        log,
+      });
+      this.#containers.set(id, container);
+      return container;
+    } catch (error) {
+      for (const failure of await undo.run()) {
+        log.warn({ err: failure.cause, cid: id, step: failure.what }, "could not undo a failed create");
+      }
+      throw error;
+    }
+  }
+
+  /** Removes a stopped container and frees its id. @throws AgentError SYSTEM_NOT_FOUND, INVALID_STATE */
+  async deleteContainer(id: string, options: { force?: boolean } = {}): Promise<void> {
+    await this.container(id).delete(options);
+    this.#containers.delete(id);
+  }
+
+  /** Changes the utility VM itself. @throws AgentError NOT_SUPPORTED */
+  async modify(request: ModifySettingsRequest): Promise<void> {
+    // Loaded at the first use, as what else a container need not have: the agent answers its host sooner.
+    const { modifyUvm } = await import("./modify.ts");
+    await modifyUvm(request, this.#mounts);
+  }
+
+  /** Runs a process outside any container. @returns its pid. @throws AgentError SPAWN_FAILED, DIAL_FAILED */
+  async executeOutside(command: ExternalCommand, ports: StdioPorts): Promise<number> {
+    const { supervisor, transport, log } = this.#options;
+    const { startExternalProcess } = await import("./external-process.ts");
+    const process = new UvmProcess(await startExternalProcess(command, { supervisor, transport, ports }));
+    this.processes.add(process);
+    void process.finished.then(() =>
+      process.release().catch((err: unknown) => {
+        log.warn({ err, pid: process.pid }, "could not free what a process held");
+      }),
+    );
+    return process.pid;
+  }
+
+  /**
+   * A process by the id of its owner. One that was run outside in a container's name is found there too.
+   * @throws AgentError SYSTEM_NOT_FOUND, PROCESS_NOT_FOUND
+   */
+  process(containerId: string | undefined, pid: number): UvmProcess {
+    if (containerId === undefined) return this.processes.get(pid);
+    const { processes } = this.container(containerId);
+    return processes.find(pid) ?? this.processes.find(pid) ?? processes.get(pid);
+  }
+
+  /** Kills and deletes everything; for the agent's own end. Failures are logged, none stops the rest. */
+  async close(): Promise<void> {
+    const { log } = this.#options;
+    this.#isClosing = true;
+    for (const process of this.processes.running) {
+      try {
+        process.signal(9);
+      } catch (err) {
+        log.debug({ err, pid: process.pid }, "a process was gone before it was killed");
+      }
+    }
+    await Promise.allSettled(this.#creating);
+    await Promise.all(
+      this.containers.map(async (container) => {
+        try {
+          await this.deleteContainer(container.id, { force: true });
+        } catch (err) {
+          log.error({ err, cid: container.id }, "could not delete a container");
+        }
+      }),
+    );
+    try {
+      await Cgroup.atPath(detectCgroupLayout(), this.#options.cgroupParent).remove();
+    } catch (err) {
+      log.warn({ err, cgroup: this.#options.cgroupParent }, "could not remove the containers' cgroup");
+    }
+    for (const err of await this.#mounts.close()) log.error({ err }, "could not unmount");
+  }
+}
+
+/** What Linux calls a machine that nobody has named is no name for /etc/hosts. */
+function machineName(): string {
+  const name = hostname();
+  return name === "(none)" || name === "" ? "localhost" : name;
+}

@@ -1,0 +1,127 @@
+/** What happens to requests when the connection to the host goes away and comes back. */
+import t, { type Test } from "tap";
+import { requestTypeOf } from "../../src/protocol/messages.ts";
+import { type Agent, startAgent } from "../helpers/agent.ts";
+import { createBody, executeBody, runSleeper } from "../helpers/gcs-requests.ts";
+import { RawHost } from "../helpers/raw-host.ts";
+
+const FOREVER = 0xffffffff;
+
+async function exitOf(pid: number): Promise<void> {
+  for (let waited = 0; waited < 10_000; waited += 10) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`process ${pid} did not exit`);
+}
+
+/** An agent and a host that it has dialled; nothing is negotiated yet. Both end with the test. */
+async function startGuest(t: Pick<Test, "teardown">): Promise<{ agent: Agent; host: RawHost }> {
+  const agent = startAgent();
+  const host = new RawHost(agent.prefix);
+  t.teardown(async () => {
+    await host.close();
+    await agent.stop();
+  });
+  await host.accept();
+  return { agent, host };
+}
+
+function sendNegotiate(host: RawHost, id: bigint): void {
+  const body = { ContainerId: "", MinimumVersion: 4, MaximumVersion: 4 };
+  host.send(requestTypeOf("NegotiateProtocol"), id, body);
+}
+
+await t.test("a wait outlives the connection, and is answered once", async (t) => {
+  const { agent, host } = await startGuest(t);
+  await host.negotiate();
+  const pid = await runSleeper(host, "c1", `${agent.directory}/c/c1`);
+  host.send(requestTypeOf("WaitForProcess"), 5000n, {
+    ContainerId: "c1",
+    ProcessId: pid,
+    TimeoutInMs: FOREVER,
+  });
+  host.send(requestTypeOf("SignalProcess"), 5001n, {
+    ContainerId: "c1",
+    ProcessId: pid,
+    Options: { Signal: 10 },
+  });
+  await host.reply("SignalProcess", 5001n);
+
+  host.bridge.destroy();
+  process.kill(pid, "SIGKILL");
+  await exitOf(pid);
+  await host.accept();
+  sendNegotiate(host, 5002n);
+  t.equal((await host.reply("NegotiateProtocol", 5002n)).body.Result, 0);
+  const answer = await host.reply("WaitForProcess", 5000n);
+  t.match(answer.body, { Result: 0, ExitCode: 137 }, "the answer to the old id comes on the new connection");
+  const exit = await host.take(({ body }) => body.Type !== undefined, "the exit notification");
+  t.match(exit.body, { ContainerId: "c1", Type: "UnexpectedExit" });
+
+  host.bridge.destroy();
+  await host.accept();
+  sendNegotiate(host, 5003n);
+  await host.reply("NegotiateProtocol", 5003n);
+  t.equal((await host.request("DeleteContainerState", { ContainerId: "c1" })).Result, 0);
+  t.equal(host.received.filter(({ id }) => id === 5000n).length, 1, "nothing is sent twice");
+  t.equal(host.received.filter(({ body }) => body.Type !== undefined).length, 1, "the notification neither");
+});
+
+await t.test("a host that counts anew gets no answers to another's questions", async (t) => {
+  const { agent, host } = await startGuest(t);
+  sendNegotiate(host, 0n);
+  await host.reply("NegotiateProtocol", 0n);
+  const pid = await runSleeper(host, "c1", `${agent.directory}/c/c1`);
+  host.send(requestTypeOf("WaitForProcess"), 5000n, {
+    ContainerId: "c1",
+    ProcessId: pid,
+    TimeoutInMs: FOREVER,
+  });
+  host.send(requestTypeOf("Start"), 5001n, { ContainerId: "c1" });
+  await host.reply("Start", 5001n);
+
+  host.bridge.destroy();
+  process.kill(pid, "SIGKILL");
+  await exitOf(pid);
+  await host.accept();
+  sendNegotiate(host, 0n);
+  await host.take(({ id, body }) => id === 0n && body.Version === 4, "the second negotiation's reply");
+  await host.take(
+    ({ body }) => body.Type === "UnexpectedExit",
+    "the exit notification, which is for whoever is there",
+  );
+  t.equal((await host.request("DeleteContainerState", { ContainerId: "c1" })).Result, 0);
+  t.equal(host.received.filter(({ id }) => id === 5000n).length, 0);
+});
+
+await t.test("a slow request holds no other up", async (t) => {
+  const { agent, host } = await startGuest(t);
+  await host.negotiate();
+  t.match(await host.request("Create", createBody("c1", `${agent.directory}/c/c1`)), { Result: 0 });
+  // Nobody listens on this port, so the start is busy dialling for a while.
+  host.send(
+    requestTypeOf("ExecuteProcess"),
+    7000n,
+    executeBody("c1", { CreateStdOutPipe: true }, { StdOut: 0x40005555 }),
+  );
+  t.match(await host.request("DumpStacks", { ContainerId: "" }), {
+    GuestStacks: /ExecuteProcess id=7000 container=c1 pending/,
+  });
+  t.match(await host.request("Create", createBody("c2", `${agent.directory}/c/c2`)), { Result: 0 });
+  t.equal(
+    host.received.some(({ id }) => id === 7000n),
+    false,
+    "the others were answered first",
+  );
+  t.not((await host.reply("ExecuteProcess", 7000n)).body.Result, 0);
+  t.match(
+    await host.request("ExecuteProcess", executeBody("c1")),
+    { Result: 0 },
+    "and the start may be tried again",
+  );
+});

@@ -1,0 +1,69 @@
+import t from "tap";
+import { generatedFiles, standaloneSpec } from "../../../src/gcs/uvm/spec.ts";
+import { etcHosts, etcResolvConf } from "../../../src/network/etc-files.ts";
+
+const spec = {
+  ociVersion: "1.0.2",
+  hostname: "web.example.com",
+  process: { args: ["/bin/true"], cwd: "/" },
+  root: { path: "/r", readonly: true },
+  mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
+  linux: { namespaces: [{ type: "pid" }], resources: { memory: { limit: 9223372036854771712n } } },
+  windows: { network: { networkNamespace: "x" } },
+  "x-unknown": { kept: [1, 2] },
+};
+
+await t.test("hosts, hostname and resolv.conf as a standalone container gets them", async (t) => {
+  const files = generatedFiles(spec, "uvm");
+  t.same(
+    files.map(({ destination }) => destination),
+    ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"],
+  );
+  t.equal(files[0]?.content, "web.example.com\n");
+  t.match(files[1]?.content, "127.0.0.1 web.example.com web\n");
+  t.match(etcHosts("web"), "127.0.0.1 localhost\n127.0.0.1 web\n");
+  t.equal(
+    etcResolvConf(["a.b", "c"], ["10.0.0.1", "10.0.0.2"]),
+    "search a.b c\nnameserver 10.0.0.1\nnameserver 10.0.0.2\n",
+  );
+  t.throws(() => etcResolvConf(["1", "2", "3", "4", "5", "6", "7"], []), { code: "INVALID_ARGUMENT" });
+});
+
+await t.test("without a host name the machine's is taken", async (t) => {
+  t.equal(generatedFiles({ ...spec, hostname: undefined }, "uvm")[0]?.content, "uvm\n");
+});
+
+await t.test("a file that the host mounts itself is left alone", async (t) => {
+  const mounts = [...spec.mounts, { destination: "/etc/hosts", type: "bind", source: "/h" }];
+  t.notMatch(generatedFiles({ ...spec, mounts }, "uvm"), [{ destination: "/etc/hosts" }]);
+  t.equal(generatedFiles({ ...spec, mounts }, "uvm").length, 2);
+});
+
+await t.test("a host name that would break out of its line is refused", async (t) => {
+  for (const hostname of ["a b", "a\nb", "a/b", "x".repeat(256), "ä"]) {
+    t.throws(
+      () => generatedFiles({ ...spec, hostname }, "uvm"),
+      { code: "INVALID_ARGUMENT" },
+      JSON.stringify(hostname),
+    );
+  }
+});
+
+await t.test(
+  "the runtime's spec has the files bound in, our cgroup, and everything else untouched",
+  async (t) => {
+    const before = structuredClone(spec);
+    const files = generatedFiles(spec, "uvm");
+    const edited = standaloneSpec(spec, { bundlePath: "/b", cgroupsPath: "/pods/c1", files });
+    t.same(spec, before, "the host's own object is not changed");
+    t.equal(edited.linux?.cgroupsPath, "/pods/c1");
+    t.equal(edited.linux?.resources?.memory?.limit, 9223372036854771712n);
+    t.same(edited["x-unknown"], { kept: [1, 2] });
+    t.equal("windows" in edited, false);
+    t.same(edited.mounts?.slice(1), [
+      { destination: "/etc/hostname", type: "bind", source: "/b/hostname", options: ["bind", "ro"] },
+      { destination: "/etc/hosts", type: "bind", source: "/b/hosts", options: ["bind", "ro"] },
+      { destination: "/etc/resolv.conf", type: "bind", source: "/b/resolv.conf", options: ["bind", "ro"] },
+    ]);
+  },
+);
