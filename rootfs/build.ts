@@ -1,0 +1,159 @@
+/**
+ * Builds the image: out/kernel, out/initrd.img, out/rootfs.ext4 and out/boot.img (the disk's first stage).
+ * npm run image -- [--out DIRECTORY] [--level N] [--refresh] [--force]
+ *   --out      where to write; default out
+ *   --level    of zstd, 1 to 22; a higher one takes longer and gives a smaller initrd
+ *   --refresh  ask the package archive for newer versions
+ *   --force    build everything again, whatever is kept from before
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { AgentError, describeError } from "../src/errors.ts";
+import { bundle } from "./bundle.ts";
+import { codeCache } from "./code-cache.ts";
+import { run } from "./command.ts";
+import { firstStageTree, rootTree } from "./content.ts";
+import { cpioArchive } from "./cpio.ts";
+import { writeDisk } from "./disk.ts";
+import * as image from "./image.ts";
+import { KernelModules } from "./kernel-modules.ts";
+import { inputKey, upToDate, writeManifest } from "./manifest.ts";
+import { smallNode } from "./node.ts";
+import { findKernel, unpackPackages } from "./packages.ts";
+import { partSizes, sizeReport } from "./report.ts";
+import { squashfsImage } from "./squashfs.ts";
+import type { Tree } from "./tree.ts";
+
+const root = path.resolve(import.meta.dirname, "..");
+
+const started = performance.now();
+function say(text: string): void {
+  process.stderr.write(
+    `image: ${((performance.now() - started) / 1000).toFixed(1).padStart(5)} s  ${text}\n`,
+  );
+}
+
+function architecture(): image.Architecture {
+  if (process.arch === "x64" || process.arch === "arm64") return process.arch;
+  throw new AgentError(
+    "NOT_SUPPORTED",
+    `no image for ${process.arch}: x64 and arm64 are supported, built on a machine of that kind`,
+  );
+}
+
+async function writeInitramfs(tree: Tree, output: string, level: number): Promise<void> {
+  const remedy = "install the Debian package zstd";
+  const compressed = await run(["zstd", "-q", "-c", `-${level}`], {
+    remedy,
+    input: cpioArchive(tree, image.timestamp),
+  });
+  writeFileSync(`${output}.partial`, compressed);
+  renameSync(`${output}.partial`, output);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      out: { type: "string", default: path.join(root, "out") },
+      level: { type: "string", default: String(image.compression.default) },
+      refresh: { type: "boolean", default: false },
+      force: { type: "boolean", default: false },
+      agent: { type: "string", default: "src/gcs/main.ts" },
+    },
+  });
+  const out = path.resolve(values.out);
+  const cache = path.join(root, "out/cache");
+  const arch = architecture();
+  const names = image.architectures[arch];
+  const level = Number(values.level);
+  if (!Number.isInteger(level) || level < 1 || level > 22)
+    throw new AgentError("INVALID_ARGUMENT", `--level ${values.level} is no zstd level: 1 to 22`);
+  mkdirSync(out, { recursive: true });
+  mkdirSync(cache, { recursive: true });
+
+  for (const programs of ["native/init", "native/forwarder"]) {
+    await run(["make", "-s", "-C", path.join(root, programs)], {
+      remedy: "install the Debian packages make and gcc",
+    });
+  }
+  const agent = await bundle(path.join(root, values.agent), root);
+  const wanted = [names.kernelPackage, ...image.packages.map((pick) => pick.name)];
+  const unpacked = await unpackPackages(wanted, { cache, refresh: values.refresh, say });
+  const nodeSource = path.join(root, "node_modules", names.nodePackage, "bin/node");
+  const node = await smallNode(nodeSource, cache);
+
+  const kernel = findKernel(unpacked, names.kernelFile);
+  const modules = new KernelModules(kernel.modules);
+  const busybox = unpacked.find((pack) => pack.name === "busybox-static");
+  const applets = await run([path.join(busybox?.directory ?? "", "bin/busybox"), "--list"], {
+    remedy: "see rootfs/image.ts",
+  });
+  const parts = {
+    root,
+    architecture: arch,
+    unpacked,
+    kernel: { release: kernel.release, modules },
+    node,
+    agent: { ...agent, cache: await codeCache(nodeSource, agent.code) },
+    applets: applets.toString().trim().split("\n"),
+  };
+  const full = rootTree(parts);
+  const disk = firstStageTree(parts, "disk");
+  const memory = firstStageTree(parts, "memory");
+  const settings = [level, image.timestamp, image.disk, image.squashfs, image.compression];
+  const key = inputKey([full, disk, memory], [kernel.image], [JSON.stringify(settings)]);
+  if (!values.force && upToDate(out, key)) {
+    say(`up to date: ${out}`);
+    return;
+  }
+  const { timestamp } = image;
+  // What changes often is small and goes on top, so that building again after a change takes no time.
+  const own = full.filter((part) => image.ownParts.includes(part));
+  for (const [name, layer] of Object.entries({ "0-base": full.without(own), "1-own": own })) {
+    say(`compressing ${name} (zstd -${level})`);
+    memory.file(
+      `layers/${name}.squashfs`,
+      await squashfsImage(layer, { cache, timestamp, level, force: values.force }),
+      name,
+    );
+  }
+  copyFileSync(kernel.image, path.join(out, "kernel"));
+  await writeInitramfs(memory, path.join(out, "initrd.img"), image.compression.outer);
+  await writeInitramfs(disk, path.join(out, "boot.img"), image.compression.default);
+  say("writing the disk");
+  await writeDisk(full, path.join(out, "rootfs.ext4"), timestamp);
+  const sizes = partSizes(full);
+  writeManifest(out, key, { kernelRelease: kernel.release, packages: unpacked, parts: sizes });
+  process.stderr.write(sizeReport(sizes, out));
+  say(`done: ${out}`);
+}
+
+/** Starts this again under a lock when another build may be at work: two would overwrite each other's files. */
+async function locked(): Promise<void> {
+  const held = "LCOW_IMAGE_LOCK";
+  if (process.env[held]) return main();
+  mkdirSync(path.join(root, "out"), { recursive: true });
+  const lock = path.join(root, "out/.lock");
+  const child = spawn("flock", ["--timeout", "900", lock, process.execPath, ...process.argv.slice(1)], {
+    stdio: "inherit",
+    env: { ...process.env, [held]: "1" },
+  });
+  try {
+    const [code, signal] = await once(child, "close");
+    process.exitCode = signal ? 1 : code;
+  } catch (cause) {
+    throw new AgentError("SPAWN_FAILED", "flock cannot be run; install the Debian package util-linux", {
+      cause,
+    });
+  }
+}
+
+try {
+  await locked();
+} catch (thrown) {
+  process.stderr.write(`image: ${describeError(thrown)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,109 @@
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { AgentError } from "../src/errors.ts";
+import { readElf } from "./elf.ts";
+import type { ModuleGroup } from "./image.ts";
+
+interface Module {
+  readonly name: string;
+  /** Below /lib/modules/RELEASE. */
+  readonly file: string;
+  readonly bytes: Buffer;
+  readonly depends: readonly string[];
+  readonly aliases: readonly string[];
+}
+
+const normal = (name: string) => name.replaceAll("-", "_");
+
+/** The modules of one kernel, read from its files: Debian's package leaves modules.dep to the target's depmod. */
+export class KernelModules {
+  readonly #files = new Map<string, string>();
+  readonly #builtin: ReadonlySet<string>;
+  readonly #loaded = new Map<string, Module>();
+  readonly #directory: string;
+
+  /** @param directory lib/modules/RELEASE of the unpacked kernel package. */
+  constructor(directory: string) {
+    this.#directory = directory;
+    const found = readdirSync(path.join(directory, "kernel"), { recursive: true, encoding: "utf8" }).sort();
+    for (const file of found) {
+      const match = /([^/]+)\.ko(\.xz|\.zst|\.gz)?$/.exec(file);
+      if (match?.[1]) this.#files.set(normal(match[1]), path.posix.join("kernel", file));
+    }
+    const builtin = readFileSync(path.join(directory, "modules.builtin"), "utf8").split("\n");
+    this.#builtin = new Set(builtin.map((line) => normal(path.basename(line, ".ko"))));
+  }
+
+  /** The module files for the names, each after those that it depends on; what is built in or absent is left out. */
+  inLoadOrder(names: readonly string[]): Module[] {
+    const ordered = new Map<string, Module>();
+    const visit = (name: string): void => {
+      const module = this.#read(normal(name));
+      if (module === undefined || ordered.has(module.name)) return;
+      for (const dependency of module.depends) visit(dependency);
+      ordered.set(module.name, module);
+    };
+    for (const name of names) visit(name);
+    return [...ordered.values()];
+  }
+
+  #read(name: string): Module | undefined {
+    const known = this.#loaded.get(name);
+    if (known) return known;
+    const file = this.#files.get(name);
+    if (file === undefined) return undefined;
+    if (!file.endsWith(".ko")) {
+      throw new AgentError(
+        "NOT_SUPPORTED",
+        `kernel module ${file} is compressed; the image build reads plain .ko files only`,
+      );
+    }
+    const bytes = readFileSync(path.join(this.#directory, file));
+    const info = readElf(bytes, file).moduleInfo;
+    const values = (key: string) =>
+      info.filter((line) => line.startsWith(`${key}=`)).map((line) => line.slice(key.length + 1));
+    const split = (text: string) => text.split(/[\s,]+/).filter(Boolean);
+    const soft = values("softdep").flatMap((line) => /^pre:\s*(.*?)(\s+post:.*)?$/.exec(line)?.[1] ?? "");
+    const module: Module = {
+      name,
+      file,
+      bytes,
+      depends: [...values("depends").flatMap(split), ...soft.flatMap(split)].map(normal),
+      aliases: values("alias"),
+    };
+    this.#loaded.set(name, module);
+    return module;
+  }
+
+  /** Names that this kernel neither has as a file nor built in. */
+  absent(names: readonly string[]): string[] {
+    return names.filter((name) => !this.#files.has(normal(name)) && !this.#builtin.has(normal(name)));
+  }
+}
+
+/** The list that /init reads (native/init/modules.c tells its form). */
+export function bootList(modules: KernelModules, groups: readonly ModuleGroup[]): string {
+  const lines = groups
+    .filter((group) => group.when !== "demand")
+    .map((group) => {
+      const condition = group.when === "boot" ? "-" : (group.when as readonly string[]).join(",");
+      return { condition, files: modules.inLoadOrder(group.modules).map((module) => module.file) };
+    })
+    .filter((line) => line.files.length > 0);
+  return lines.map((line) => `${line.condition} ${line.files.join(" ")}\n`).join("");
+}
+
+/** modules.dep and modules.alias for modprobe. */
+export function modprobeTables(
+  modules: KernelModules,
+  names: readonly string[],
+): { dep: string; alias: string } {
+  const all = modules.inLoadOrder(names).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const dep = all.map((module) => {
+    // modprobe inserts from the last to the first.
+    const before = modules.inLoadOrder([module.name]).slice(0, -1).reverse();
+    return `${module.file}:${before.map((dependency) => ` ${dependency.file}`).join("")}\n`;
+  });
+  const alias = all.flatMap((module) => module.aliases.map((pattern) => `alias ${pattern} ${module.name}\n`));
+  return { dep: dep.join(""), alias: alias.join("") };
+}

@@ -1,0 +1,139 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import tap, { test } from "tap";
+import { outputs } from "../../rootfs/manifest.ts";
+import { buildImage } from "./image.ts";
+
+tap.setTimeout(900_000);
+
+const directory = mkdtempSync(path.join(tmpdir(), "lcow-image-"));
+tap.teardown(() => rmSync(directory, { recursive: true, force: true }));
+const first = path.join(directory, "first");
+const second = path.join(directory, "second");
+
+// Level 1: the bytes differ from those of a release, not the way they come about.
+await buildImage(["--level", "1", "--force", "--out", first]);
+
+const hashes = (out: string) =>
+  outputs.map((name) => [
+    name,
+    createHash("sha256")
+      .update(readFileSync(path.join(out, name)))
+      .digest("hex"),
+  ]);
+
+/** What `ls -l` of debugfs tells: mode and owner by path. */
+function listDisk(below: string): Map<string, { mode: string; owner: string }> {
+  const listing = execFileSync("debugfs", ["-R", `ls -p ${below}`, path.join(first, "rootfs.ext4")], {
+    stdio: ["ignore", "pipe", "ignore"],
+  }).toString();
+  const rows = [...listing.matchAll(/^\/\d+\/(\d+)\/(\d+)\/(\d+)\/([^/]+)\//gm)];
+  return new Map(rows.map(([, mode = "", uid, gid, name = ""]) => [name, { mode, owner: `${uid}:${gid}` }]));
+}
+
+test("the same inputs give the same bytes, whoever builds and when", async (t) => {
+  await buildImage(["--level", "1", "--force", "--out", second], {
+    TZ: "Asia/Tokyo",
+    SOURCE_DATE_EPOCH: "1",
+    LANG: "C",
+  });
+  t.same(hashes(second), hashes(first));
+});
+
+test("a build without a change writes nothing", async (t) => {
+  const before = readdirSync(first);
+  t.match(await buildImage(["--level", "1", "--out", first]), /up to date/);
+  t.same(readdirSync(first), before);
+});
+
+test("the disk is a clean file system with everything in its place, owned by root", (t) => {
+  const disk = path.join(first, "rootfs.ext4");
+  t.match(
+    execFileSync("e2fsck", ["-fn", disk], { stdio: ["ignore", "pipe", "ignore"] }).toString(),
+    /lcow-root: \d+/,
+  );
+  t.match(listDisk("/").get("init"), { mode: "100755", owner: "0:0" });
+  t.match(listDisk("/").get("bin"), { mode: "120777" });
+  t.match(listDisk("/dev").get("console"), { mode: "020600", owner: "0:0" });
+  const programs = new Set([...listDisk("/usr/bin").keys(), ...listDisk("/usr/sbin").keys()]);
+  const wanted =
+    "busybox chronyd crun cryptsetup dmsetup e2fsck gcs ip mke2fs modprobe node nsenter runc sh udhcpc veritysetup vsockexec";
+  for (const name of wanted.split(" ")) t.ok(programs.has(name), name);
+  t.notOk(programs.has("dpkg"), "no package manager");
+  const own = listDisk("/usr/lib/gcs");
+  for (const name of ["start.cjs", "gcs.cjs", "gcs.cache", "hvsock.node", "koffi.node", "pty.node"])
+    t.equal(own.get(name)?.owner, "0:0", name);
+  t.end();
+});
+
+test("the initrd is a first stage with the image in layers", (t) => {
+  const archive = execFileSync("zstd", ["-dc", path.join(first, "initrd.img")], { maxBuffer: 1 << 30 });
+  const names = execFileSync("cpio", ["-it", "--quiet"], { input: archive }).toString().trim().split("\n");
+  for (const name of [
+    "dev/console",
+    "etc/modules.list",
+    "init",
+    "layers/0-base.squashfs",
+    "layers/1-own.squashfs",
+  ]) {
+    t.ok(names.includes(name), name);
+  }
+  t.ok(names.some((name) => name.endsWith("/squashfs.ko")));
+  t.same(names, [...names].sort(), "in a fixed order, so directories before what they hold");
+  t.end();
+});
+
+test("module lists: dependencies first, transports only where their device is", (t) => {
+  const list = execFileSync("debugfs", ["-R", "cat /etc/modules.list", path.join(first, "rootfs.ext4")], {
+    stdio: ["ignore", "pipe", "ignore"],
+  }).toString();
+  const lines = list.trim().split("\n");
+  const line = (module: string) => lines.find((text) => text.includes(`/${module}.ko`)) ?? "";
+  t.match(
+    line("vsock_loopback"),
+    /^- .*\/vsock\.ko .*\/vmw_vsock_virtio_transport_common\.ko .*\/vsock_loopback\.ko/,
+  );
+  t.match(line("hv_sock"), /^acpi\*:VMBUS:\*,\S+ .*\/hv_vmbus\.ko .*\/hv_sock\.ko/);
+  t.match(line("vmw_vsock_virtio_transport"), /^virtio:d00000013v\* /);
+  t.notMatch(list, /dm-verity/, "what modprobe loads on demand is not in it");
+  t.end();
+});
+
+test("a missing tool is named with its remedy", async (t) => {
+  // Everything that the build runs, but no mksquashfs.
+  const bin = path.join(directory, "bin");
+  mkdirSync(bin);
+  for (const name of [
+    "sh",
+    "make",
+    "cc",
+    "gcc",
+    "ld",
+    "as",
+    "strip",
+    "flock",
+    "zstd",
+    "dirname",
+    "readlink",
+    "uname",
+  ]) {
+    symlinkSync(
+      execFileSync("sh", ["-c", `readlink -f $(command -v ${name})`])
+        .toString()
+        .trim(),
+      path.join(bin, name),
+    );
+  }
+  const failing = buildImage(["--level", "1", "--force", "--out", second], { PATH: bin });
+  await t.rejects(failing, {
+    code: 1,
+    stderr: /mksquashfs cannot be run; install the Debian package squashfs-tools/,
+  });
+});
+
+test("a wrong level is refused", async (t) => {
+  await t.rejects(buildImage(["--level", "99"]), { code: 1, stderr: /--level 99 is no zstd level/ });
+});
