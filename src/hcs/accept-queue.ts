@@ -1,0 +1,99 @@
+import type { Duplex } from "node:stream";
+import { AgentError } from "../errors.ts";
+import type { AcceptOptions } from "./host-transport.ts";
+
+/** As many streams wait for accept() before further ones are turned away: Linux's SOMAXCONN of old. */
+const BACKLOG = 128;
+
+interface Waiter {
+  settle(stream: Duplex): void;
+  fail(error: AgentError): void;
+}
+
+/** Streams that have come but nobody accepted yet, or callers of accept() for whom none has come yet. */
+export class AcceptQueue {
+  readonly #label: string;
+  readonly #streams: Duplex[] = [];
+  readonly #waiters = new Set<Waiter>();
+  #closed: AgentError | undefined;
+
+  /** @param label names the listener in errors: "port 1073741824 of unix:/run/x". */
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  /** @returns false when the stream was turned away (and destroyed): closed, or too many wait already. */
+  push(stream: Duplex): boolean {
+    if (this.#closed !== undefined || (this.#waiters.size === 0 && this.#streams.length >= BACKLOG)) {
+      stream.on("error", ignore);
+      stream.destroy();
+      return false;
+    }
+    const waiter = this.#waiters.values().next().value;
+    if (waiter !== undefined) {
+      this.#waiters.delete(waiter);
+      waiter.settle(stream);
+      return true;
+    }
+    // Nobody listens to it yet, and an "error" without a listener would end the process. The dead stream is
+    // still handed out: the guest's dial did succeed, and whoever accepts it must see its end.
+    stream.on("error", ignore);
+    this.#streams.push(stream);
+    return true;
+  }
+
+  async accept(options: AcceptOptions = {}): Promise<Duplex> {
+    if (options.signal?.aborted === true) throw this.#aborted(options.signal);
+    const ready = this.#streams.shift();
+    if (ready !== undefined) {
+      ready.off("error", ignore);
+      return ready;
+    }
+    if (this.#closed !== undefined) throw this.#closed;
+    return await this.#wait(options);
+  }
+
+  /** Rejects who waits and destroys what waits, with `reason`. */
+  close(reason?: AgentError): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = reason ?? new AgentError("TRANSPORT_CLOSED", `${this.#label} is closed`);
+    for (const waiter of this.#waiters) waiter.fail(this.#closed);
+    this.#waiters.clear();
+    for (const stream of this.#streams.splice(0)) stream.destroy();
+  }
+
+  #wait({ timeoutMs, signal }: AcceptOptions): Promise<Duplex> {
+    const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+    let timer: NodeJS.Timeout | undefined;
+    const stop = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      this.#waiters.delete(waiter);
+    };
+    const waiter: Waiter = {
+      settle: (stream) => {
+        stop();
+        resolve(stream);
+      },
+      fail: (error) => {
+        stop();
+        reject(error);
+      },
+    };
+    const onAbort = () => waiter.fail(this.#aborted(signal));
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (timeoutMs !== undefined) {
+      timer = setTimeout(() => {
+        waiter.fail(new AgentError("TIMEOUT", `nobody dialled ${this.#label} within ${timeoutMs} ms`));
+      }, timeoutMs);
+    }
+    this.#waiters.add(waiter);
+    return promise;
+  }
+
+  #aborted(signal: AbortSignal | undefined): AgentError {
+    return new AgentError("ABORTED", `accept on ${this.#label} was aborted`, { cause: signal?.reason });
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,47 @@
+import { realpath } from "node:fs/promises";
+import { AgentError } from "../../errors.ts";
+import { LocalUvm, type LocalUvmOptions } from "../local-uvm.ts";
+import type { CallOptions } from "./cow.ts";
+import type { VirtualMachineDocument } from "./document-parts.ts";
+import type { RunningVm, UtilityVmDriver } from "./driver.ts";
+
+/**
+ * For development, without a VM: an agent of each system's own on this machine. The document's Chipset and
+ * ComputeTopology, which say what hardware to make, are accepted and have no effect; devices are refused, since
+ * the guest would miss them. Pausing freezes the containers. Needs root.
+ */
+export class LocalDriver implements UtilityVmDriver {
+  readonly name = "local";
+  readonly #options: Omit<LocalUvmOptions, "signal">;
+
+  constructor(options: Omit<LocalUvmOptions, "signal"> = {}) {
+    this.#options = options;
+  }
+
+  check({ Devices = {} }: VirtualMachineDocument): void {
+    const { Scsi = {}, VirtualPMem = {}, Plan9 = {}, NetworkAdapters = {}, ComPorts = {} } = Devices;
+    const asked: Readonly<Record<string, number>> = {
+      "Scsi.Attachments": Object.values(Scsi).flatMap(({ Attachments = {} }) => Object.keys(Attachments))
+        .length,
+      "VirtualPMem.Devices": Object.keys(VirtualPMem.Devices ?? {}).length,
+      "Plan9.Shares": Plan9.Shares?.length ?? 0,
+      NetworkAdapters: Object.keys(NetworkAdapters).length,
+      ComPorts: Object.keys(ComPorts).length,
+    };
+    for (const [part, count] of Object.entries(asked)) {
+      if (count === 0) continue;
+      const message = `VirtualMachine.Devices.${part}: the local driver has no virtual machine to attach it to`;
+      throw new AgentError("NOT_SUPPORTED", message);
+    }
+  }
+
+  async start(_id: string, _document: VirtualMachineDocument, options: CallOptions = {}): Promise<RunningVm> {
+    const uvm = await LocalUvm.start({ ...this.#options, ...options });
+    return {
+      uvm,
+      runtime: uvm.runtime,
+      // The guest is this machine.
+      mapDirectory: async (hostPath) => await realpath(hostPath),
+    };
+  }
+}

@@ -1,0 +1,131 @@
+import * as v from "valibot";
+import { AgentError } from "../../errors.ts";
+import type { OciProcess, OciSpec } from "../../protocol/schemas/oci.ts";
+import type { UvmProcessOptions } from "../guest-connection.ts";
+import type { ContainerProcessOptions } from "../guest-container.ts";
+import type { ProcessParameters } from "./schema2.ts";
+import { parseStrictly } from "./strict.ts";
+
+const characters = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff));
+
+/** What a process in a Linux utility VM can be given; a field of HCS's schema that is missing here is refused. */
+const ociObject = <T>() =>
+  v.optional(v.custom<T>((value) => typeof value === "object" && value !== null, "expected an object"));
+
+const schema = v.strictObject({
+  CommandLine: v.optional(v.string()),
+  CommandArgs: v.optional(v.array(v.string())),
+  User: v.optional(v.string()),
+  WorkingDirectory: v.optional(v.string()),
+  Environment: v.optional(v.record(v.string(), v.string())),
+  EmulateConsole: v.optional(v.boolean()),
+  CreateStdInPipe: v.optional(v.boolean()),
+  CreateStdOutPipe: v.optional(v.boolean()),
+  CreateStdErrPipe: v.optional(v.boolean()),
+  ConsoleSize: v.optional(v.pipe(v.array(characters), v.length(2, "expected height and width"))),
+  CreateInUtilityVm: v.optional(v.boolean()),
+  OCIProcess: ociObject<OciProcess>(),
+  OCISpecification: ociObject<OciSpec>(),
+});
+
+export type CheckedParameters = v.InferOutput<typeof schema>;
+
+/** @throws AgentError INVALID_JSON naming the field that is not known or wrong */
+export function checkParameters(parameters: ProcessParameters): CheckedParameters {
+  const checked = parseStrictly(schema, parameters, "process parameters");
+  if (checked.CommandLine && checked.CommandArgs?.length) {
+    throw new AgentError("INVALID_ARGUMENT", "process parameters: give CommandLine or CommandArgs, not both");
+  }
+  return checked;
+}
+
+function wantedStreams(parameters: CheckedParameters) {
+  return {
+    stdin: parameters.CreateStdInPipe === true,
+    stdout: parameters.CreateStdOutPipe === true,
+    // A terminal has one output; HCS ignores the wish for a second, too.
+    stderr: parameters.CreateStdErrPipe === true && !hasTerminal(parameters),
+  };
+}
+
+function hasTerminal(parameters: CheckedParameters): boolean {
+  return parameters.EmulateConsole === true || parameters.OCIProcess?.terminal === true;
+}
+
+/** For a process in the utility VM, outside any container. */
+export function utilityVmProcess(parameters: CheckedParameters): UvmProcessOptions {
+  const { CommandArgs, CommandLine, WorkingDirectory, Environment, ConsoleSize } = parameters;
+  for (const field of ["User", "OCIProcess", "OCISpecification"] as const) {
+    if (parameters[field] === undefined || parameters[field] === "") continue;
+    const message = `process parameters: ${field} has no meaning for a process in the utility VM`;
+    throw new AgentError("NOT_SUPPORTED", message);
+  }
+  const [rows, columns] = ConsoleSize ?? [];
+  return {
+    ...wantedStreams(parameters),
+    ...(CommandArgs?.length ? { commandArgs: CommandArgs } : { commandLine: CommandLine ?? "" }),
+    ...(WorkingDirectory && { workingDirectory: WorkingDirectory }),
+    ...(Environment && { environment: Environment }),
+    ...(hasTerminal(parameters) && { terminal: true }),
+    ...(rows && columns && { consoleSize: { rows, columns } }),
+  };
+}
+
+/** For a container's init, which its spec describes. */
+export function initProcess(parameters: CheckedParameters, spec: OciSpec): ContainerProcessOptions {
+  const terminal = spec.process.terminal === true;
+  return {
+    ...wantedStreams(terminal ? { ...parameters, EmulateConsole: true } : parameters),
+    terminal,
+  };
+}
+
+/** Whether the parameters say what to run, rather than only which streams to connect. */
+export function namesProgram({ CommandArgs, CommandLine, OCIProcess }: CheckedParameters): boolean {
+  return OCIProcess !== undefined || (CommandArgs?.length ?? 0) > 0 || (CommandLine ?? "") !== "";
+}
+
+/** For a further process in a container whose init has been started. */
+export function furtherProcess(parameters: CheckedParameters, init: OciProcess): ContainerProcessOptions {
+  if (parameters.OCISpecification !== undefined) {
+    const message =
+      "process parameters: OCISpecification makes the container and belongs to its first process";
+    throw new AgentError("INVALID_ARGUMENT", message);
+  }
+  const process = parameters.OCIProcess ?? processLike(init, parameters);
+  return { ...wantedStreams(parameters), process, terminal: hasTerminal(parameters) };
+}
+
+/**
+ * The container's own process, but for what the parameters say.
+ * @throws AgentError INVALID_ARGUMENT when they name no program
+ */
+export function processLike(init: OciProcess, parameters: CheckedParameters): OciProcess {
+  const { User, WorkingDirectory, Environment, ConsoleSize } = parameters;
+  const [height, width] = ConsoleSize ?? [];
+  const { terminal: _terminal, consoleSize: _consoleSize, ...base } = init;
+  return {
+    ...base,
+    args: argumentsOf(parameters),
+    ...(hasTerminal(parameters) && { terminal: true }),
+    ...(height !== undefined && width !== undefined && { consoleSize: { height, width } }),
+    ...(WorkingDirectory && { cwd: WorkingDirectory }),
+    ...(User && { user: { username: User } }),
+    ...(Environment && { env: mergeEnvironment(init.env ?? [], Environment) }),
+  };
+}
+
+function argumentsOf({ CommandArgs, CommandLine }: CheckedParameters): string[] {
+  if (CommandArgs?.length) return CommandArgs;
+  // A shell splits a command line as its author meant it.
+  if (CommandLine) return ["/bin/sh", "-c", CommandLine];
+  throw new AgentError(
+    "INVALID_ARGUMENT",
+    "process parameters: no program; give CommandArgs, CommandLine or OCIProcess",
+  );
+}
+
+function mergeEnvironment(base: readonly string[], added: Readonly<Record<string, string>>): string[] {
+  const kept = base.filter((entry) => !Object.hasOwn(added, entry.split("=", 1)[0] ?? ""));
+  return [...kept, ...Object.entries(added).map(([name, value]) => `${name}=${value}`)];
+}

@@ -1,0 +1,61 @@
+import type { GuestProcess } from "../guest-process.ts";
+import { ProcessError } from "./errors.ts";
+
+/** One process, whatever number of handles there are to it. */
+export class ProcessRecord {
+  readonly systemId: string;
+  readonly guest: GuestProcess;
+  /** Settles with the exit code; rejects with a ProcessError when it will never be known. */
+  readonly exited: Promise<number>;
+  readonly #onGone: () => void;
+  #handles = 0;
+  #exitCode: number | undefined;
+  #failure: ProcessError | undefined;
+
+  /** @param onGone called once, when the process has ended and nobody has a handle any more */
+  constructor(systemId: string, guest: GuestProcess, onGone: () => void) {
+    this.#onGone = onGone;
+    this.systemId = systemId;
+    this.guest = guest;
+    this.exited = guest.wait().then(
+      (code) => {
+        this.#exitCode = code;
+        return code;
+      },
+      (cause: unknown) => {
+        this.#failure = new ProcessError(systemId, guest.pid, "hcs::Process::Wait", cause);
+        throw this.#failure;
+      },
+    );
+    const forget = () => this.#forgetUnused();
+    this.exited.then(forget, forget);
+  }
+
+  addHandle(): void {
+    this.#handles++;
+  }
+
+  removeHandle(): void {
+    this.#handles--;
+    this.#forgetUnused();
+  }
+
+  get pid(): number {
+    return this.guest.pid;
+  }
+
+  /** Absent while it runs, and when it will never be known. */
+  get exitCode(): number | undefined {
+    return this.#exitCode;
+  }
+
+  /** Why the exit code will never be known. */
+  get failure(): ProcessError | undefined {
+    return this.#failure;
+  }
+
+  #forgetUnused(): void {
+    const hasEnded = this.#exitCode !== undefined || this.#failure !== undefined;
+    if (hasEnded && this.#handles === 0) this.#onGone();
+  }
+}

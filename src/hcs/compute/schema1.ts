@@ -1,0 +1,141 @@
+/**
+ * Types of HCS's version 1 schema, names as they stand in its JSON. Source: hcsshim, internal/hcs/schema1.
+ * Unless stated otherwise a field that is absent means 0, false or "".
+ */
+
+/** Which systems: those that fit every list given. An empty query means all. */
+export interface ComputeSystemQuery {
+  readonly Ids?: readonly string[];
+  /** "Container" or "VirtualMachine". */
+  readonly Types?: readonly string[];
+  readonly Names?: readonly string[];
+  readonly Owners?: readonly string[];
+}
+
+export const PROPERTY_TYPES_V1 = [
+  "Statistics",
+  "ProcessList",
+  "MappedVirtualDisk",
+  "GuestConnection",
+] as const;
+export type PropertyTypeV1 = (typeof PROPERTY_TYPES_V1)[number];
+
+export interface ContainerProperties {
+  readonly Id: string;
+  /** "Created", "Running", "Paused" or "Stopped". */
+  readonly State: string;
+  readonly Name: string;
+  /** "Container" or "VirtualMachine". */
+  readonly SystemType: string;
+  /** "Linux". */
+  readonly RuntimeOsType?: string;
+  readonly Owner: string;
+  readonly RuntimeId?: string;
+  readonly IsRuntimeTemplate?: boolean;
+  readonly RuntimeImagePath?: string;
+  readonly Stopped?: boolean;
+  /** How it ended: "GracefulExit", "ForcedExit" or "UnexpectedExit". */
+  readonly ExitType?: string;
+  readonly AreUpdatesPending?: boolean;
+  readonly Statistics?: Statistics;
+  readonly ProcessList?: readonly ProcessListItem[];
+  /** By the number of the SCSI controller. */
+  readonly MappedVirtualDiskControllers?: Readonly<Record<number, MappedVirtualDiskController>>;
+  readonly GuestConnectionInfo?: GuestConnectionInfo;
+}
+
+/** Times in units of 100 nanoseconds, sizes in bytes. Integers above 2^53 are rounded. */
+export interface Statistics {
+  /** RFC 3339. */
+  readonly Timestamp: string;
+  /** RFC 3339. */
+  readonly ContainerStartTime?: string;
+  readonly Uptime100ns?: number;
+  readonly Memory: MemoryStats;
+  readonly Processor: ProcessorStats;
+  readonly Storage: StorageStats;
+  readonly Network?: readonly NetworkStats[];
+}
+
+/** Bytes. */
+export interface MemoryStats {
+  readonly MemoryUsageCommitBytes?: number;
+  readonly MemoryUsageCommitPeakBytes?: number;
+  readonly MemoryUsagePrivateWorkingSetBytes?: number;
+}
+
+/** Units of 100 nanoseconds. */
+export interface ProcessorStats {
+  readonly TotalRuntime100ns?: number;
+  readonly RuntimeUser100ns?: number;
+  readonly RuntimeKernel100ns?: number;
+}
+
+export interface StorageStats {
+  readonly ReadCountNormalized?: number;
+  readonly ReadSizeBytes?: number;
+  readonly WriteCountNormalized?: number;
+  readonly WriteSizeBytes?: number;
+}
+
+export interface NetworkStats {
+  readonly BytesReceived?: number;
+  readonly BytesSent?: number;
+  readonly PacketsReceived?: number;
+  readonly PacketsSent?: number;
+  readonly DroppedPacketsIncoming?: number;
+  readonly DroppedPacketsOutgoing?: number;
+  readonly EndpointId?: string;
+  readonly InstanceId?: string;
+}
+
+/** A Linux guest tells ProcessId only. */
+export interface ProcessListItem {
+  readonly ProcessId: number;
+  readonly CreateTimestamp?: string;
+  readonly ImageName?: string;
+  readonly KernelTime100ns?: number;
+  readonly MemoryCommitBytes?: number;
+  readonly MemoryWorkingSetPrivateBytes?: number;
+  readonly MemoryWorkingSetSharedBytes?: number;
+  readonly UserTime100ns?: number;
+}
+
+export interface MappedVirtualDisk {
+  /** Path of the disk's file on the host. */
+  readonly HostPath?: string;
+  /** Where it is mounted. */
+  readonly ContainerPath: string;
+  /** Mounted in the utility VM rather than in the container. */
+  readonly CreateInUtilityVM?: boolean;
+  readonly ReadOnly?: boolean;
+  /** "", "Disabled", "Enabled", "Private" or "PrivateAllowSharing". */
+  readonly Cache?: string;
+  /** Attached and not mounted. */
+  readonly AttachOnly?: boolean;
+}
+
+export interface MappedVirtualDiskController {
+  /** By logical unit number. */
+  readonly MappedVirtualDisks?: Readonly<Record<number, MappedVirtualDisk>>;
+}
+
+/** What version 1's modify takes: hcsshim's ResourceModificationRequestResponse. */
+export interface ResourceModificationRequestResponse {
+  /** "Network". */
+  readonly ResourceType: string;
+  readonly Settings: unknown;
+  /** "Add" or "Remove"; absent means Add. */
+  readonly RequestType?: string;
+}
+
+export interface Version {
+  readonly Major: number;
+  readonly Minor: number;
+}
+
+export interface GuestConnectionInfo {
+  readonly SupportedSchemaVersions: readonly Version[];
+  readonly ProtocolVersion: number;
+  readonly GuestDefinedCapabilities: Readonly<Record<string, boolean>>;
+}

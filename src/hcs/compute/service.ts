@@ -1,0 +1,159 @@
+import { checkContainerId } from "../../protocol/container-id.ts";
+import { withTimeLimit } from "./abortable.ts";
+import { ContainerKind } from "./container-kind.ts";
+import type { CallOptions } from "./cow.ts";
+import { type ComputeSystemDocument, parseDocument } from "./document.ts";
+import type { UtilityVmDriver } from "./driver.ts";
+import {
+  ErrComputeSystemAlreadyExists,
+  ErrComputeSystemDoesNotExist,
+  ErrVmcomputeOperationInvalidState,
+} from "./error-codes.ts";
+import { coded, makeHcsError, makeSystemError, SystemError } from "./errors.ts";
+import { basicProperties } from "./properties.ts";
+import type { ComputeSystemQuery, ContainerProperties } from "./schema1.ts";
+import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./schema2.ts";
+import { ServiceSettings } from "./service-settings.ts";
+import { System } from "./system.ts";
+import type { SystemKind } from "./system-kind.ts";
+import { SystemRecord } from "./system-record.ts";
+import { V1Kind } from "./v1-kind.ts";
+import { VmKind } from "./vm-kind.ts";
+
+/**
+ * Compute systems of this process: utility VMs, which the driver makes, and containers in them. They end with this
+ * process; `lcow serve` keeps them beyond it.
+ */
+export class ComputeService {
+  readonly #driver: UtilityVmDriver;
+  readonly #settings = new ServiceSettings();
+  readonly #systems = new Map<string, SystemRecord>();
+  /** Ids of systems that are being created. */
+  readonly #reserved = new Set<string>();
+
+  constructor(options: { readonly driver: UtilityVmDriver }) {
+    this.#driver = options.driver;
+  }
+
+  /**
+   * Makes a system, which start() then starts.
+   * @param id 1 to 255 of `[A-Za-z0-9_+.-]`, the first a letter or digit
+   * @throws SystemError ErrVmcomputeInvalidJSON naming the part of the document that is not known or wrong,
+   *   ErrNotSupported naming the part that the driver cannot do, ErrComputeSystemAlreadyExists,
+   *   ErrComputeSystemDoesNotExist when there is no system HostingSystemId, ErrTimeout; or what the guest answers
+   */
+  async createComputeSystem(
+    id: string,
+    document: ComputeSystemDocument,
+    options: CallOptions = {},
+  ): Promise<System> {
+    const op = "hcs::CreateComputeSystem";
+    if (this.#systems.has(id) || this.#reserved.has(id)) {
+      throw new SystemError(id, op, ErrComputeSystemAlreadyExists);
+    }
+    this.#reserved.add(id);
+    try {
+      checkContainerId(id);
+      const parsed = parseDocument(document);
+      const { owner, terminateOnLastHandleClosed } = parsed;
+      const kind = await this.#makeKind(id, parsed, options);
+      const record = new SystemRecord(id, kind, {
+        name: parsed.kind === "v1" ? parsed.config.name : undefined,
+        owner,
+        terminateOnLastHandleClosed,
+        timeouts: this.#settings.timeouts,
+        onGone: () => this.#systems.delete(id),
+      });
+      this.#systems.set(id, record);
+      return new System(record);
+    } catch (thrown) {
+      throw makeSystemError(id, op, thrown);
+    } finally {
+      this.#reserved.delete(id);
+    }
+  }
+
+  /** Another handle to a system. @throws SystemError ErrComputeSystemDoesNotExist */
+  async openComputeSystem(id: string): Promise<System> {
+    const record = this.#systems.get(id);
+    if (record === undefined)
+      throw new SystemError(id, "hcs::OpenComputeSystem", ErrComputeSystemDoesNotExist);
+    return new System(record);
+  }
+
+  /** The systems that fit every part of the query. Those that have stopped are there as long as they have a handle. */
+  async getComputeSystems(query: ComputeSystemQuery = {}): Promise<ContainerProperties[]> {
+    const fits = (wanted: readonly string[] | undefined, value: string) =>
+      wanted === undefined || wanted.length === 0 || wanted.includes(value);
+    return [...this.#systems.values()]
+      .map(basicProperties)
+      .filter(
+        ({ Id, SystemType, Name, Owner }) =>
+          fits(query.Ids, Id) &&
+          fits(query.Types, SystemType) &&
+          fits(query.Names, Name) &&
+          fits(query.Owners, Owner),
+      );
+  }
+
+  /** "Basic": the schema versions; "Timeouts": how long calls may take. @throws HcsError ErrNotSupported */
+  async getServiceProperties(query: ServicePropertyQuery = {}): Promise<ServiceProperties> {
+    try {
+      return this.#settings.properties(query);
+    } catch (thrown) {
+      throw makeHcsError("hcs::GetServiceProperties", thrown);
+    }
+  }
+
+  /** Changes "Timeouts" for systems created from now on. @throws HcsError ErrNotSupported, ErrVmcomputeInvalidJSON */
+  async modifyServiceSettings(settings: ModificationRequest): Promise<void> {
+    try {
+      this.#settings.modify(settings);
+    } catch (thrown) {
+      throw makeHcsError("hcs::ModifyServiceSettings", thrown);
+    }
+  }
+
+  /** Ends all systems and forgets them. */
+  async close(): Promise<void> {
+    // Containers first, so that their ends are told by the guest, unless it is stopped and can tell nothing.
+    const isVm = ({ kind }: SystemRecord) => kind.type === "VirtualMachine";
+    const isPausedVm = (record: SystemRecord) => isVm(record) && record.state === "Paused";
+    for (const isNext of [isPausedVm, (record: SystemRecord) => !isVm(record), isVm]) {
+      const records = [...this.#systems.values()].filter(isNext);
+      await Promise.all(records.map((record) => record.dispose()));
+    }
+  }
+
+  async #makeKind(
+    id: string,
+    parsed: ReturnType<typeof parseDocument>,
+    options: CallOptions,
+  ): Promise<SystemKind> {
+    if (parsed.kind === "v1") return new V1Kind(id, parsed.config, this.#driver);
+    if (parsed.kind === "vm") return new VmKind(id, parsed.vm, this.#driver);
+    const { hostingSystemId } = parsed;
+    const host = this.#host(hostingSystemId);
+    if (parsed.kind === "container") return new ContainerKind(id, hostingSystemId, host, parsed.container);
+    const kind = new ContainerKind(id, hostingSystemId, host);
+    const { SystemCreateMs } = this.#settings.timeouts;
+    await withTimeLimit(`creating system ${id}`, SystemCreateMs, options.signal, (limited) =>
+      kind.createFromSpec(parsed.hosted, limited),
+    );
+    return kind;
+  }
+
+  #host(id: string): VmKind {
+    const record = this.#systems.get(id);
+    if (record === undefined) {
+      throw coded(ErrComputeSystemDoesNotExist, `HostingSystemId: system ${id} does not exist`);
+    }
+    if (!(record.kind instanceof VmKind) || record.state !== "Running") {
+      throw coded(
+        ErrVmcomputeOperationInvalidState,
+        `HostingSystemId: ${id} is no virtual machine that runs`,
+      );
+    }
+    return record.kind;
+  }
+}

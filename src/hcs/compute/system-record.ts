@@ -1,0 +1,290 @@
+import { randomUUID } from "node:crypto";
+import { AgentError } from "../../errors.ts";
+import { withTimeLimit } from "./abortable.ts";
+import type { CallOptions } from "./cow.ts";
+import {
+  ErrElementNotFound,
+  ErrVmcomputeAlreadyStopped,
+  ErrVmcomputeOperationInvalidState,
+} from "./error-codes.ts";
+import { coded, makeSystemError, type SystemError } from "./errors.ts";
+import { NotificationHub } from "./notification-hub.ts";
+import { HcsNotification } from "./notifications.ts";
+import { checkParameters } from "./process-parameters.ts";
+import { ProcessRecord } from "./process-record.ts";
+import type { ProcessParameters, SaveOptions } from "./schema2.ts";
+import type { Timeouts } from "./service-settings.ts";
+import type { ExitType, SystemKind } from "./system-kind.ts";
+
+/**
+ * created --start--> starting --started--> running <--pause, resume--> paused;
+ * from each of them, at the guest's word or loss: stopped. "starting", "pausing" and the like are not states that
+ * HCS knows: they show as the one before.
+ */
+export type SystemState = "Created" | "Running" | "Paused" | "Stopped";
+
+export interface RecordOptions {
+  /** Default: the id. */
+  readonly name: string | undefined;
+  readonly owner: string;
+  readonly terminateOnLastHandleClosed: boolean;
+  readonly timeouts: Readonly<Timeouts>;
+  /** Called once, when the system has ended and nobody has a handle any more. */
+  readonly onGone: () => void;
+}
+
+/** A process that is killed and may run is gone at once, unless the kernel is stuck in it. */
+const END_AFTER_KILL_MS = 5_000;
+
+/** One compute system, whatever number of handles there are to it. */
+export class SystemRecord {
+  readonly id: string;
+  readonly runtimeId = randomUUID();
+  readonly kind: SystemKind;
+  readonly options: RecordOptions;
+  readonly notifications = new NotificationHub();
+  /** Settles when the system has ended; rejects with a SystemError when how is unknown. */
+  readonly exited: Promise<void>;
+  #state: SystemState = "Created";
+  #transition: string | undefined;
+  #startedAt: number | undefined;
+  #stoppedAt: number | undefined;
+  #exitType: ExitType | undefined;
+  #exitError: SystemError | undefined;
+  #handles = 0;
+  #released: Promise<void> | undefined;
+  readonly #processes = new Map<number, ProcessRecord>();
+
+  constructor(id: string, kind: SystemKind, options: RecordOptions) {
+    this.id = id;
+    this.kind = kind;
+    this.options = options;
+    this.exited = kind.exited.then(
+      (type) => this.#onExit(type),
+      (cause: unknown) => this.#onLost(cause),
+    );
+    this.exited.catch(() => undefined);
+    this.notifications.notify(HcsNotification.SystemCreateCompleted);
+  }
+
+  get state(): SystemState {
+    return this.#state;
+  }
+
+  get startedAt(): number | undefined {
+    return this.#startedAt;
+  }
+
+  get stoppedAt(): number | undefined {
+    return this.#stoppedAt;
+  }
+
+  get exitType(): ExitType | undefined {
+    return this.#exitType;
+  }
+
+  get exitError(): SystemError | undefined {
+    return this.#exitError;
+  }
+
+  get isStopped(): boolean {
+    return this.#state === "Stopped";
+  }
+
+  addHandle(): void {
+    this.#handles++;
+  }
+
+  async removeHandle(): Promise<void> {
+    this.#handles--;
+    if (this.#handles > 0) return;
+    if (!this.isStopped && this.options.terminateOnLastHandleClosed) await this.kind.terminate({});
+    await this.#releaseWhenUnused();
+  }
+
+  /** Ends it and lets go of all of it, handles or not. */
+  async dispose(): Promise<void> {
+    await this.terminate({});
+    await this.exited.catch(() => undefined);
+    this.#released ??= this.kind.release().finally(() => this.options.onGone());
+    await this.#released;
+  }
+
+  async start(options: CallOptions): Promise<void> {
+    const limit = this.options.timeouts.SystemStartMs;
+    await this.#change(
+      "start",
+      ["Created"],
+      "Running",
+      limit,
+      HcsNotification.SystemStartCompleted,
+      options,
+      (o) => this.kind.start(o),
+    );
+    this.#startedAt = Date.now();
+  }
+
+  async pause(options: CallOptions): Promise<void> {
+    const limit = this.options.timeouts.SystemPauseMs;
+    await this.#change(
+      "pause",
+      ["Running"],
+      "Paused",
+      limit,
+      HcsNotification.SystemPauseCompleted,
+      options,
+      (o) => this.kind.pause(o),
+    );
+  }
+
+  async resume(options: CallOptions): Promise<void> {
+    const limit = this.options.timeouts.SystemResumeMs;
+    await this.#change(
+      "resume",
+      ["Paused"],
+      "Running",
+      limit,
+      HcsNotification.SystemResumeCompleted,
+      options,
+      (o) => this.kind.resume(o),
+    );
+  }
+
+  async save(options: SaveOptions & CallOptions): Promise<void> {
+    const limit = this.options.timeouts.SystemSaveMs;
+    await this.#change(
+      "save",
+      ["Paused"],
+      "Paused",
+      limit,
+      HcsNotification.SystemSaveCompleted,
+      options,
+      (o) => this.kind.save({ ...options, ...o }),
+    );
+  }
+
+  async shutdown(options: CallOptions): Promise<void> {
+    if (this.isStopped) return;
+    // What has not been started has nobody to ask.
+    if (this.#state === "Created") await this.kind.terminate(options);
+    else await this.#ending(this.kind.shutdown(options));
+  }
+
+  async terminate(options: CallOptions): Promise<void> {
+    if (this.isStopped) return;
+    const terminated = this.#ending(this.kind.terminate(options));
+    // A frozen process takes no signal, not even SIGKILL, in a cgroup of version 1; a VM that is stopped no request.
+    const mustRun = this.#state === "Paused" && this.kind.type === "Container";
+    const resumed = mustRun ? this.#resumeToEnd(options) : Promise.resolve();
+    await Promise.all([terminated, resumed]);
+  }
+
+  async createProcess(parameters: ProcessParameters, options: CallOptions): Promise<ProcessRecord> {
+    const checked = checkParameters(parameters);
+    this.#expect("create a process", ["Running"]);
+    const guest = await this.kind.createProcess(checked, options);
+    const record: ProcessRecord = new ProcessRecord(this.id, guest, () => {
+      // The number may be another process's by now.
+      if (this.#processes.get(guest.pid) === record) this.#processes.delete(guest.pid);
+    });
+    this.#processes.set(record.pid, record);
+    return record;
+  }
+
+  /** @throws ErrElementNotFound */
+  process(pid: number): ProcessRecord {
+    const record = this.#processes.get(pid);
+    if (record === undefined) {
+      throw coded(ErrElementNotFound, `process ${pid} was not created in system ${this.id}`);
+    }
+    return record;
+  }
+
+  /** @throws ErrVmcomputeAlreadyStopped, ErrVmcomputeOperationInvalidState */
+  expectRunning(operation: string): void {
+    this.#expect(operation, ["Running", "Paused"]);
+  }
+
+  async #change(
+    name: string,
+    from: readonly SystemState[],
+    to: SystemState,
+    limitMs: number,
+    completed: HcsNotification,
+    { signal }: CallOptions,
+    run: (options: { signal: AbortSignal }) => Promise<void>,
+  ): Promise<void> {
+    this.#expect(name, from);
+    this.#transition = name;
+    try {
+      await withTimeLimit(`to ${name} system ${this.id}`, limitMs, signal, run);
+      if (this.isStopped) throw coded(ErrVmcomputeAlreadyStopped, `it ended while it was to ${name}`);
+      this.#state = to;
+      this.notifications.notify(completed);
+    } finally {
+      this.#transition = undefined;
+    }
+  }
+
+  #expect(operation: string, states: readonly SystemState[]): void {
+    if (states.includes(this.#state) && this.#transition === undefined) return;
+    if (this.isStopped) {
+      throw coded(ErrVmcomputeAlreadyStopped, `cannot ${operation}: the system has stopped`);
+    }
+    const is = this.#transition === undefined ? this.#state : `about to ${this.#transition}`;
+    throw coded(
+      ErrVmcomputeOperationInvalidState,
+      `cannot ${operation} while the system is ${is}; it must be ${states.join(" or ")}`,
+    );
+  }
+
+  #onExit(type: ExitType): void {
+    this.#stop(type);
+    this.notifications.notify(HcsNotification.SystemExited);
+    void this.#releaseWhenUnused();
+  }
+
+  #onLost(cause: unknown): never {
+    this.#stop("UnexpectedExit");
+    const error = makeSystemError(this.id, "hcs::System::Wait", cause);
+    this.#exitError = error;
+    this.notifications.notify(HcsNotification.ServiceDisconnect);
+    void this.#releaseWhenUnused();
+    throw error;
+  }
+
+  #stop(type: ExitType): void {
+    this.#state = "Stopped";
+    this.#exitType = type;
+    this.#stoppedAt = Date.now();
+  }
+
+  async #releaseWhenUnused(): Promise<void> {
+    if (!this.isStopped || this.#handles > 0) return;
+    this.#released ??= this.kind.release().finally(() => this.options.onGone());
+    await this.#released;
+  }
+
+  /** What has ended in the meantime need not be ended: so says hcsshim of shutdown and terminate. */
+  /** Some runtimes thaw what they kill by themselves, and then have nothing to resume: the end is what counts. */
+  async #resumeToEnd(options: CallOptions): Promise<void> {
+    try {
+      await this.#ending(this.kind.resume(options));
+    } catch (error) {
+      const { promise: late, reject } = Promise.withResolvers<never>();
+      const timer = setTimeout(reject, END_AFTER_KILL_MS, error);
+      await Promise.race([this.exited.catch(() => undefined), late]).finally(() => clearTimeout(timer));
+    }
+  }
+
+  async #ending(call: Promise<void>): Promise<void> {
+    try {
+      await call;
+    } catch (error) {
+      const isGone =
+        error instanceof AgentError &&
+        (error.code === "SYSTEM_ALREADY_STOPPED" || error.code === "SYSTEM_NOT_FOUND");
+      if (!isGone && !this.isStopped) throw error;
+    }
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * The OCI spec that the host side makes for a container when the caller brings none: what a container engine
+ * gives an unprivileged container. Field names: https://github.com/opencontainers/runtime-spec
+ */
+export interface ContainerSettings {
+  readonly args: readonly string[];
+  /** Absolute path of the root file system, as the guest sees it. */
+  readonly rootPath: string;
+  /** Default false: the container writes to the root. */
+  readonly rootReadonly?: boolean;
+  /** Directories of the root that become empty tmpfs mounts, so that a read-only root has room to write. */
+  readonly temporaryDirectories?: readonly string[];
+  readonly terminal?: boolean;
+  readonly consoleSize?: { readonly height: number; readonly width: number };
+  /** NAME=VALUE; wins over the defaults PATH, HOSTNAME and, with a terminal, TERM. The runtime adds HOME. */
+  readonly environment?: readonly string[];
+  /** Default "/". Made by the runtime where it is missing. */
+  readonly workingDirectory?: string;
+  /** "UID[:GID]" or "NAME[:GROUP]", which the guest looks up in the root's /etc/passwd and /etc/group. Default root. */
+  readonly user?: string;
+  readonly hostname?: string;
+  /** Bytes. */
+  readonly memoryLimit?: number;
+  /** Hard limit of RLIMIT_NOFILE; the soft one is 1024. Default 1048576, the kernel's own ceiling. */
+  readonly maximumOpenFiles?: number;
+  /** A cgroup namespace: where the guest has cgroup v2 alone. */
+  readonly cgroupNamespace?: boolean;
+}
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** What Docker and containerd leave to a container's root user. */
+const CAPABILITIES = [
+  "CAP_AUDIT_WRITE",
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_FOWNER",
+  "CAP_FSETID",
+  "CAP_KILL",
+  "CAP_MKNOD",
+  "CAP_NET_BIND_SERVICE",
+  "CAP_NET_RAW",
+  "CAP_SETFCAP",
+  "CAP_SETGID",
+  "CAP_SETPCAP",
+  "CAP_SETUID",
+  "CAP_SYS_CHROOT",
+];
+
+/** Files that tell about, or reach into, the kernel that all containers share. */
+const MASKED_PATHS = [
+  "/proc/acpi",
+  "/proc/asound",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/sys/firmware",
+];
+
+const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+const DEVICE_FREE = ["nosuid", "noexec", "nodev"];
+
+const MOUNTS = [
+  { destination: "/proc", type: "proc", source: "proc", options: DEVICE_FREE },
+  {
+    destination: "/dev",
+    type: "tmpfs",
+    source: "tmpfs",
+    options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+  },
+  {
+    destination: "/dev/pts",
+    type: "devpts",
+    source: "devpts",
+    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+  },
+  {
+    destination: "/dev/shm",
+    type: "tmpfs",
+    source: "shm",
+    options: [...DEVICE_FREE, "mode=1777", "size=65536k"],
+  },
+  { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: DEVICE_FREE },
+  { destination: "/sys", type: "sysfs", source: "sysfs", options: [...DEVICE_FREE, "ro"] },
+  {
+    destination: "/sys/fs/cgroup",
+    type: "cgroup",
+    source: "cgroup",
+    options: [...DEVICE_FREE, "relatime", "ro"],
+  },
+];
+
+export function makeDefaultSpec(settings: ContainerSettings) {
+  const hard = settings.maximumOpenFiles ?? 1024 * 1024;
+  return {
+    ociVersion: "1.0.2",
+    process: {
+      ...(settings.terminal === true && { terminal: true }),
+      ...(settings.consoleSize !== undefined && { consoleSize: settings.consoleSize }),
+      user: { uid: 0, gid: 0, ...(settings.user !== undefined && { username: settings.user }) },
+      args: settings.args,
+      env: makeEnvironment(settings),
+      cwd: settings.workingDirectory ?? "/",
+      // No inheritable and no ambient ones: another user than root has none after execve.
+      capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
+      rlimits: [{ type: "RLIMIT_NOFILE", soft: Math.min(1024, hard), hard }],
+      noNewPrivileges: true,
+    },
+    root: { path: settings.rootPath, readonly: settings.rootReadonly === true },
+    ...(settings.hostname !== undefined && { hostname: settings.hostname }),
+    mounts: [...MOUNTS, ...(settings.temporaryDirectories ?? []).map(makeTmpfs)],
+    linux: {
+      resources: {
+        // The runtime allows null, zero, full, random, urandom, tty and the terminals on top of this.
+        devices: [{ allow: false, access: "rwm" }],
+        ...(settings.memoryLimit !== undefined && { memory: { limit: settings.memoryLimit } }),
+      },
+      namespaces: [
+        { type: "pid" },
+        { type: "network" },
+        { type: "ipc" },
+        { type: "uts" },
+        { type: "mount" },
+        ...(settings.cgroupNamespace === true ? [{ type: "cgroup" }] : []),
+      ],
+      maskedPaths: MASKED_PATHS,
+      readonlyPaths: READONLY_PATHS,
+    },
+  };
+}
+
+function makeEnvironment(settings: ContainerSettings): string[] {
+  const environment = new Map([["PATH", DEFAULT_PATH]]);
+  if (settings.hostname !== undefined) environment.set("HOSTNAME", settings.hostname);
+  if (settings.terminal === true) environment.set("TERM", "xterm");
+  for (const entry of settings.environment ?? []) {
+    const equals = entry.indexOf("=");
+    environment.set(entry.slice(0, equals), entry.slice(equals + 1));
+  }
+  return [...environment].map(([name, value]) => `${name}=${value}`);
+}
+
+function makeTmpfs(destination: string) {
+  const mode = destination === "/tmp" || destination.endsWith("/tmp") ? "mode=1777" : "mode=755";
+  return { destination, type: "tmpfs", source: "tmpfs", options: ["nosuid", "nodev", mode] };
+}

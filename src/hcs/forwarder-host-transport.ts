@@ -1,0 +1,102 @@
+import type { Duplex } from "node:stream";
+import { AgentError } from "../errors.ts";
+import { AcceptQueue } from "./accept-queue.ts";
+import { Mux } from "./forwarder/mux.ts";
+import type { AcceptOptions, HostListener, HostTransport } from "./host-transport.ts";
+import { checkPort } from "./port.ts";
+
+export interface ForwarderOptions {
+  /** Tells why the channel was lost (the VM died, and how); its answer replaces the channel's own error. */
+  readonly explainLoss?: (reason: AgentError) => Promise<AgentError>;
+}
+
+/**
+ * vsock for hosts without /dev/vhost-vsock: a forwarder in the guest listens there and carries every stream
+ * over one channel. Ports that are listened on before attach() are there from the guest's first moment;
+ * listen() then settles at once, since the guest does not run yet.
+ */
+export class ForwarderHostTransport implements HostTransport {
+  readonly name = "forwarder";
+  /** Settles when the forwarder in the guest runs and listens on all ports known up front. */
+  readonly connected: Promise<void>;
+  readonly #connected = Promise.withResolvers<void>();
+  readonly #explainLoss: (reason: AgentError) => Promise<AgentError>;
+  readonly #queues = new Map<number, AcceptQueue>();
+  #mux: Mux | undefined;
+  #closed: AgentError | undefined;
+
+  constructor(options: ForwarderOptions = {}) {
+    this.#explainLoss = options.explainLoss ?? ((reason) => Promise.resolve(reason));
+    this.connected = this.#connected.promise;
+    // Whoever waits for it sees the failure; so do all streams and accepts.
+    this.connected.catch(() => {});
+  }
+
+  /**
+   * Starts to speak to the guest, or as soon as it opens its end of the channel.
+   * @param channel a connected byte stream to the virtio-serial port; owned by the transport from here.
+   */
+  attach(channel: Duplex): void {
+    const greeted = Promise.withResolvers<void>();
+    const mux = new Mux(channel, {
+      onHello: greeted.resolve,
+      onOpen: (port, stream) => this.#queues.get(port)?.push(stream) !== undefined,
+      onLost: (reason) => {
+        this.#explainLoss(reason)
+          .catch((cause: unknown) => new AgentError("TRANSPORT_CLOSED", reason.message, { cause }))
+          .then((explained) => {
+            mux.failStreams(explained);
+            this.#end(explained);
+          }, this.#connected.reject);
+      },
+    });
+    this.#mux = mux;
+    const asked = [...this.#queues.keys()].map((port) => mux.listen(port));
+    mux.ready();
+    Promise.all([greeted.promise, ...asked]).then(
+      () => this.#connected.resolve(),
+      (cause: AgentError) => this.close(cause),
+    );
+  }
+
+  async listen(port: number): Promise<HostListener> {
+    if (this.#closed !== undefined) throw this.#closed;
+    checkPort(port);
+    if (this.#queues.has(port)) {
+      throw new AgentError("INVALID_ARGUMENT", `port ${port} of ${this.name} is listened on already`);
+    }
+    const queue = new AcceptQueue(`port ${port} of ${this.name}`);
+    this.#queues.set(port, queue);
+    try {
+      await this.#mux?.listen(port);
+    } catch (cause) {
+      this.#queues.delete(port);
+      throw cause;
+    }
+    return {
+      port,
+      accept: (options?: AcceptOptions) => queue.accept(options),
+      close: () => this.#unlisten(port, queue),
+    };
+  }
+
+  async close(reason?: AgentError): Promise<void> {
+    const error = reason ?? new AgentError("TRANSPORT_CLOSED", `${this.name} is closed`);
+    this.#mux?.close(error);
+    this.#end(error);
+  }
+
+  async #unlisten(port: number, queue: AcceptQueue): Promise<void> {
+    queue.close();
+    if (this.#queues.get(port) !== queue) return;
+    if (this.#closed === undefined) await this.#mux?.unlisten(port);
+    this.#queues.delete(port);
+  }
+
+  #end(error: AgentError): void {
+    this.#closed ??= error;
+    for (const queue of this.#queues.values()) queue.close(error);
+    this.#queues.clear();
+    this.#connected.reject(error);
+  }
+}

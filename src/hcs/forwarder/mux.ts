@@ -1,0 +1,256 @@
+import { constants } from "node:os";
+import type { Duplex } from "node:stream";
+import { getSystemErrorMessage } from "node:util";
+import { AgentError } from "../../errors.ts";
+import {
+  encodeFrame,
+  encodeHeader,
+  FrameParser,
+  FrameType,
+  MAX_PAYLOAD_BYTES,
+  MAX_WINDOW_BYTES,
+  PROTOCOL_VERSION,
+} from "./frame.ts";
+import { MuxStream, type StreamCarrier } from "./mux-stream.ts";
+
+/** Bytes of one stream that wait here while its reader is slow. */
+const HOST_WINDOW_BYTES = 256 * 1024;
+
+export interface MuxEvents {
+  /** The guest dialled `port`. @returns false when nobody listens there. */
+  onOpen(port: number, stream: Duplex): boolean;
+  /** The guest's forwarder has greeted: it runs. */
+  onHello(): void;
+  /** The channel is over, by itself or by a breach of the protocol; after this nothing more happens. */
+  onLost(reason: AgentError): void;
+}
+
+interface Asked {
+  settle(): void;
+  fail(error: AgentError): void;
+}
+
+/** The host's end of the channel to the forwarder in the guest; native/forwarder/protocol.h has the rules. */
+export class Mux implements StreamCarrier {
+  readonly #channel: Duplex;
+  readonly #events: MuxEvents;
+  readonly #streams = new Map<number, MuxStream>();
+  /** Streams with something to send, each taking its turn with one frame. */
+  readonly #ready = new Set<MuxStream>();
+  /** LISTEN and UNLISTEN that are not answered yet, by "type port", in order. */
+  readonly #asked = new Map<string, Asked[]>();
+  #guestWindow: number | undefined;
+  #full = false;
+  #lost: AgentError | undefined;
+
+  /** @param channel a connected byte stream, owned by the mux from here. */
+  constructor(channel: Duplex, events: MuxEvents) {
+    this.#channel = channel;
+    this.#events = events;
+    const parser = new FrameParser({
+      onData: (id, part) => this.#streams.get(id)?.takeData(part),
+      onFrame: (type, subject, number) => this.#handle(type, subject, number),
+    });
+    channel.on("data", (chunk: Buffer) => {
+      try {
+        if (this.#lost === undefined) parser.push(chunk);
+      } catch (cause) {
+        this.#lose(cause instanceof AgentError ? cause : wrap(cause));
+      }
+    });
+    channel.on("drain", () => {
+      this.#full = false;
+      this.#pump();
+    });
+    channel.on("error", (cause) => this.#lose(wrap(cause)));
+    channel.on("end", () =>
+      this.#lose(new AgentError("TRANSPORT_CLOSED", "the channel to the guest has ended")),
+    );
+    channel.on("close", () =>
+      this.#lose(new AgentError("TRANSPORT_CLOSED", "the channel to the guest has closed")),
+    );
+    this.#send(encodeFrame(FrameType.hello, PROTOCOL_VERSION, HOST_WINDOW_BYTES));
+  }
+
+  /** Settles when the guest listens. @throws AgentError SYSTEM_CALL_FAILED, TRANSPORT_CLOSED */
+  listen(port: number): Promise<void> {
+    return this.#ask(FrameType.listen, port);
+  }
+
+  /** Settles when the guest refuses dials. @throws AgentError SYSTEM_CALL_FAILED, TRANSPORT_CLOSED */
+  unlisten(port: number): Promise<void> {
+    return this.#ask(FrameType.unlisten, port);
+  }
+
+  /** Lets the guest run: all ports that its first programs dial are asked for. */
+  ready(): void {
+    this.#send(encodeFrame(FrameType.ready, 0));
+  }
+
+  /** Ends channel and streams. */
+  close(reason: AgentError): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = reason;
+    for (const stream of [...this.#streams.values()]) stream.destroy(reason);
+    this.#failAll(reason);
+    this.#channel.destroy();
+  }
+
+  /** Fails every stream with the reason that the channel's loss turned out to have. */
+  failStreams(reason: AgentError): void {
+    for (const stream of [...this.#streams.values()]) stream.fail(reason);
+    this.#failAll(reason);
+  }
+
+  schedule(stream: MuxStream): void {
+    this.#ready.add(stream);
+    this.#pump();
+  }
+
+  sendCredit(stream: MuxStream, bytes: number): void {
+    this.#send(encodeFrame(FrameType.credit, stream.id, bytes));
+  }
+
+  sendReset(stream: MuxStream, errno: number): void {
+    this.#send(encodeFrame(FrameType.reset, stream.id, errno));
+  }
+
+  forget(stream: MuxStream): void {
+    this.#ready.delete(stream);
+    if (this.#streams.get(stream.id) === stream) this.#streams.delete(stream.id);
+  }
+
+  #pump(): void {
+    while (!this.#full && this.#lost === undefined) {
+      const stream = this.#ready.values().next().value;
+      if (stream === undefined) return;
+      this.#ready.delete(stream);
+      const piece = stream.takeOutput(MAX_PAYLOAD_BYTES);
+      if (piece === undefined) continue;
+      if (piece === "end") {
+        this.#send(encodeFrame(FrameType.fin, stream.id));
+      } else {
+        this.#channel.cork();
+        this.#send(encodeHeader(FrameType.data, stream.id, piece.length));
+        this.#send(piece);
+        this.#channel.uncork();
+      }
+      stream.noteSent();
+    }
+  }
+
+  /** Control frames do not wait for room: each stream has a bounded few of them. */
+  #send(bytes: Buffer): void {
+    if (this.#lost === undefined && !this.#channel.write(bytes)) this.#full = true;
+  }
+
+  #ask(type: number, port: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    if (this.#lost !== undefined) {
+      reject(this.#lost);
+      return promise;
+    }
+    const key = `${type} ${port}`;
+    const waiting = this.#asked.get(key) ?? [];
+    waiting.push({ settle: resolve, fail: reject });
+    this.#asked.set(key, waiting);
+    this.#send(encodeFrame(type, port));
+    return promise;
+  }
+
+  #handle(type: number, subject: number, number: number | undefined): void {
+    if (this.#guestWindow === undefined && type !== FrameType.hello)
+      throw breach(`frame ${type} before its greeting`);
+    const stream = this.#streams.get(subject);
+    switch (type) {
+      case FrameType.hello:
+        this.#greet(subject, need(number));
+        return;
+      case FrameType.listen:
+      case FrameType.unlisten:
+        this.#answer(type, subject, need(number));
+        return;
+      case FrameType.open:
+        this.#open(subject, need(number));
+        return;
+      case FrameType.fin:
+        stream?.takeEnd();
+        return;
+      case FrameType.reset:
+        stream?.takeReset(need(number));
+        return;
+      case FrameType.credit:
+        stream?.takeCredit(need(number), MAX_WINDOW_BYTES);
+        return;
+      default:
+        throw breach(`an unknown frame ${type}`);
+    }
+  }
+
+  #greet(version: number, window: number): void {
+    if (this.#guestWindow !== undefined) throw breach("a second greeting");
+    if (version !== PROTOCOL_VERSION) {
+      throw breach(
+        `version ${version}, not ${PROTOCOL_VERSION}; use an image and a host side of one release`,
+      );
+    }
+    if (window === 0 || window > MAX_WINDOW_BYTES) throw breach(`a window of ${window} bytes`);
+    this.#guestWindow = window;
+    this.#events.onHello();
+  }
+
+  #answer(type: number, port: number, errno: number): void {
+    const asked = this.#asked.get(`${type} ${port}`)?.shift();
+    if (asked === undefined) throw breach(`an answer about port ${port} that nobody asked for`);
+    if (errno === 0) {
+      asked.settle();
+      return;
+    }
+    const verb = type === FrameType.listen ? "listen on" : "stop listening on";
+    const why = getSystemErrorMessage(-errno);
+    const remedy =
+      errno === constants.errno.EAFNOSUPPORT
+        ? "; load the kernel modules vsock and vsock_loopback in the guest"
+        : "";
+    asked.fail(
+      new AgentError(
+        "SYSTEM_CALL_FAILED",
+        `the guest's forwarder cannot ${verb} port ${port}: ${why}${remedy}`,
+      ),
+    );
+  }
+
+  #open(id: number, port: number): void {
+    if (this.#streams.has(id)) throw breach(`stream ${id} opened twice`);
+    const stream = new MuxStream(id, this, this.#guestWindow ?? 0, HOST_WINDOW_BYTES);
+    this.#streams.set(id, stream);
+    if (this.#events.onOpen(port, stream)) return;
+    this.forget(stream);
+    this.sendReset(stream, constants.errno.ECONNREFUSED);
+  }
+
+  #lose(reason: AgentError): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = reason;
+    this.#channel.destroy();
+    this.#events.onLost(reason);
+  }
+
+  #failAll(reason: AgentError): void {
+    for (const waiting of this.#asked.values()) for (const asked of waiting) asked.fail(reason);
+    this.#asked.clear();
+  }
+}
+
+function need(number: number | undefined): number {
+  if (number === undefined) throw breach("a frame without its number");
+  return number;
+}
+
+function breach(what: string): AgentError {
+  return new AgentError("INVALID_FRAME", `the guest's forwarder broke its protocol: ${what}`);
+}
+
+function wrap(cause: unknown): AgentError {
+  return new AgentError("TRANSPORT_CLOSED", "the channel to the guest failed", { cause });
+}

@@ -1,0 +1,141 @@
+import { realpath, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { AgentError } from "../errors.ts";
+import { BRIDGE_PORT } from "../protocol/messages.ts";
+import { type AgentTraces, makePrivateDirectory, removeTraces } from "./agent-traces.ts";
+import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
+import type { GuestConnection } from "./guest-connection.ts";
+import { LocalAgent, type LocalAgentOptions } from "./local-agent.ts";
+import { inspectMachine, type Machine } from "./machine.ts";
+import { UnixHostTransport } from "./unix-host-transport.ts";
+import type { ContainerRoot, UtilityVm } from "./utility-vm.ts";
+
+const DIAL_TIMEOUT_MS = 30_000;
+/** How long the agent may take to end its containers, before it is killed and cleaned up after. */
+const EXIT_TIMEOUT_MS = 20_000;
+/** A killed process is gone at once, unless the kernel is stuck in it. */
+const KILL_TIMEOUT_MS = 5_000;
+
+export interface LocalUvmOptions extends LocalAgentOptions {
+  /** runc, crun, or the path of one like them. Default runc. */
+  readonly ociRuntime?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** An agent of our own on this machine, without a virtual machine around it, over Unix sockets. Needs root. */
+export class LocalUvm implements UtilityVm {
+  readonly guest: GuestConnection;
+  readonly died: Promise<AgentError>;
+  readonly hasUnifiedCgroups: boolean;
+  readonly maximumOpenFiles?: number;
+  /** How the agent calls the OCI runtime. */
+  readonly runtime: { readonly command: string; readonly root: string };
+  readonly #parts: Parts;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Starts the agent and waits for its dial. After a failure nothing is left.
+   * @throws AgentError NOT_SUPPORTED without root; SPAWN_FAILED with the agent's last words; TIMEOUT, ABORTED
+   */
+  static async start(options: LocalUvmOptions = {}): Promise<LocalUvm> {
+    if (process.geteuid?.() !== 0) {
+      throw new AgentError(
+        "NOT_SUPPORTED",
+        "containers without a virtual machine need root; run this as root",
+      );
+    }
+    const directory = await makePrivateDirectory();
+    const traces = tracesIn(directory, options.ociRuntime);
+    const socketPrefix = join(directory, "port");
+    const transport = new UnixHostTransport(socketPrefix);
+    let agent: LocalAgent | undefined;
+    try {
+      const listener = await transport.listen(BRIDGE_PORT);
+      agent = new LocalAgent(socketPrefix, traces, options);
+      // Loaded while the agent starts, which takes longer: the protocol's schemas are half of this program.
+      const [{ GuestConnection }, machine] = await Promise.all([
+        import("./guest-connection.ts"),
+        inspectMachine(),
+      ]);
+      const guest = GuestConnection.on(transport, listener);
+      // Whoever waits for the guest is told of the agent's death, which is the cause, not of the lost connection.
+      void agent.died.then((reason) => guest.close(reason));
+      const accepted = guest.accept({ timeoutMs: DIAL_TIMEOUT_MS, signal: options.signal });
+      await Promise.race([accepted, agent.died.then((reason) => Promise.reject(reason))]);
+      return new LocalUvm({ guest, agent, transport, traces }, machine);
+    } catch (cause) {
+      // One that has not dialled yet would not notice that its host has gone.
+      agent?.kill("SIGTERM");
+      await endAgent(agent, transport, traces);
+      throw cause;
+    }
+  }
+
+  private constructor(parts: Parts, machine: Machine) {
+    this.#parts = parts;
+    this.guest = parts.guest;
+    this.died = parts.agent.died;
+    this.runtime = { command: parts.traces.ociRuntime, root: parts.traces.runtimeRoot };
+    this.hasUnifiedCgroups = machine.hasUnifiedCgroups;
+    if (machine.maximumOpenFiles !== undefined) this.maximumOpenFiles = machine.maximumOpenFiles;
+  }
+
+  async prepareRoot(directory?: string): Promise<ContainerRoot> {
+    if (directory === undefined) {
+      const path = await busyboxRoot();
+      return { path, readonly: true, temporaryDirectories: BUSYBOX_TEMPORARY_DIRECTORIES };
+    }
+    const path = await realpath(directory).catch(() => undefined);
+    if (path === undefined || !(await stat(path)).isDirectory()) {
+      throw new AgentError("INVALID_ARGUMENT", `root ${directory} is no directory`);
+    }
+    return { path, readonly: false, temporaryDirectories: [] };
+  }
+
+  bundlePath(containerId: string): string {
+    return join(this.#parts.traces.directory, "c", containerId);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { guest, agent, transport, traces } = this.#parts;
+    agent.expectEnd();
+    await guest.close();
+    await endAgent(agent, transport, traces);
+  }
+}
+
+interface Parts {
+  readonly guest: GuestConnection;
+  readonly agent: LocalAgent;
+  readonly transport: UnixHostTransport;
+  readonly traces: AgentTraces;
+}
+
+/** Waits for the agent, which ends with its connection and deletes all it made; does that itself where it must. */
+async function endAgent(
+  agent: LocalAgent | undefined,
+  transport: UnixHostTransport,
+  traces: AgentTraces,
+): Promise<void> {
+  agent?.expectEnd();
+  await transport.close();
+  if (agent !== undefined && !(await agent.hasExitedWithin(EXIT_TIMEOUT_MS))) {
+    agent.kill("SIGKILL");
+    await agent.hasExitedWithin(KILL_TIMEOUT_MS);
+  }
+  await removeTraces(traces);
+}
+
+function tracesIn(directory: string, ociRuntime = "runc"): AgentTraces {
+  return {
+    directory,
+    ociRuntime,
+    runtimeRoot: join(directory, "runtime"),
+    cgroupParent: `/${basename(directory)}`,
+  };
+}

@@ -1,0 +1,216 @@
+import { randomBytes } from "node:crypto";
+import { AgentError } from "../errors.ts";
+import { AgentOutput } from "./agent-output.ts";
+import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
+import { GuestConnection } from "./guest-connection.ts";
+import { layerImage } from "./layers/layer-image.ts";
+import { makeScratchImage } from "./layers/scratch-disk.ts";
+import type { QemuConfig } from "./qemu/config.ts";
+import { QemuVm } from "./qemu/qemu-vm.ts";
+import type { ContainerRoot, UtilityVm } from "./utility-vm.ts";
+
+/** vsock ports of the host that the guest's command line names, as hcsshim's does. */
+const ENTROPY_PORT = 1;
+const LOG_PORT = 109;
+const ENTROPY_BYTES = 512;
+/** From the guest's first dial to the agent's; emulated, it starts in a few seconds. */
+const AGENT_TIMEOUT_MS = 60_000;
+/** How long a guest may take to sync and power off, before it is ended. */
+const POWER_OFF_TIMEOUT_MS = 10_000;
+/** A sparse file: what a container does not write costs nothing. */
+const SCRATCH_BYTES = 16 * 2 ** 30;
+
+/** What the guest runs: hcsshim's own command line for its agent. Source: hcsshim internal/uvm/create_lcow.go. */
+export function agentArguments(logLevel: string, ociRuntime = "runc"): string[] {
+  const runtime = ociRuntime === "runc" ? [] : ["-oci-runtime", ociRuntime];
+  return [
+    ...["-e", String(ENTROPY_PORT), "/bin/vsockexec", "-e", String(LOG_PORT)],
+    ...["/bin/gcs", "-v4", "-log-format", "json", "-loglevel", logLevel, ...runtime],
+  ];
+}
+
+/** What hcsshim passes in front of `--`, but for pci=off: QEMU's disks are on PCI. */
+export function kernelArguments(cpus: number): string[] {
+  return ["panic=-1", "quiet", `nr_cpus=${cpus}`, "brd.rd_nr=0", "pmtmr=0"];
+}
+
+export type BootStage = "kernel" | "init" | "agent" | "negotiated";
+
+export interface QemuUvmOptions
+  extends Pick<
+    QemuConfig,
+    | "kernel"
+    | "initrd"
+    | "memoryMiB"
+    | "cpus"
+    | "accelerator"
+    | "consoleFile"
+    | "disks"
+    | "nics"
+    | "hotplug"
+    | "persistentMemory"
+  > {
+  /** Added to the kernel's command line. */
+  readonly kernelArguments?: readonly string[];
+  /** SCSI logical units of controller 0 from this one on are for roots; default 0. */
+  readonly firstRootLun?: number;
+  /** runc, crun, or a path in the guest. Default runc. */
+  readonly ociRuntime?: string;
+  /** Default info. */
+  readonly logLevel?: string;
+  readonly onLog?: (text: string) => void;
+  /** Told as the guest gets there, with the milliseconds since the start. */
+  readonly onStage?: (stage: BootStage, ms: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** The image's agent in a virtual machine. */
+export class QemuUvm implements UtilityVm {
+  readonly guest: GuestConnection;
+  readonly vm: QemuVm;
+  readonly died: Promise<AgentError>;
+  readonly hasUnifiedCgroups = true;
+  #nextLun: number;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Boots, and waits until the agent has negotiated. After a failure nothing is left.
+   * @throws AgentError as QemuVm.start; TIMEOUT when the agent does not dial
+   */
+  static async start(options: QemuUvmOptions): Promise<QemuUvm> {
+    const { ociRuntime, logLevel = "info", onLog, onStage, signal, firstRootLun = 0, ...machine } = options;
+    const start = performance.now();
+    const stage = (name: BootStage) => onStage?.(name, performance.now() - start);
+    const cpus = machine.cpus ?? 2;
+    const vm = await QemuVm.create({
+      ...machine,
+      cpus,
+      kernelArguments: [...kernelArguments(cpus), ...(machine.kernelArguments ?? [])],
+      initArguments: agentArguments(logLevel, ociRuntime),
+    });
+    let uvm: QemuUvm | undefined;
+    try {
+      const services = await listenForServices(vm, onLog, stage);
+      const guest = await GuestConnection.listen(vm.transport);
+      uvm = new QemuUvm(vm, guest, services, firstRootLun);
+      stage("kernel");
+      await vm.start({ ...(signal !== undefined && { signal }) });
+      stage("init");
+      await Promise.race([
+        guest.accept({ timeoutMs: AGENT_TIMEOUT_MS, ...(signal !== undefined && { signal }) }),
+        uvm.died.then((reason) => Promise.reject(reason)),
+      ]);
+      stage("negotiated");
+      return uvm;
+    } catch (cause) {
+      await uvm?.guest.close();
+      await vm.close();
+      throw cause;
+    }
+  }
+
+  private constructor(vm: QemuVm, guest: GuestConnection, services: Services, firstRootLun: number) {
+    this.#nextLun = firstRootLun;
+    this.vm = vm;
+    this.guest = guest;
+    this.died = vm.exited.then(({ error }) => {
+      const reason = new AgentError("TRANSPORT_CLOSED", `${error.message}${services.lastWords()}`, {
+        cause: error,
+      });
+      void guest.close(reason);
+      return reason;
+    });
+  }
+
+  async prepareRoot(directory?: string): Promise<ContainerRoot> {
+    const number = this.#nextLun;
+    const layerLun = this.#nextLun++;
+    const layer = await layerImage(directory ?? (await busyboxRoot()));
+    await this.vm.attachDisk({ path: layer.path, readonly: true, lun: layerLun });
+    const layerPath = `/run/mounts/scsi/m${layerLun}`;
+    await this.#mountDisk(layerLun, layerPath, true);
+    if (directory === undefined) {
+      return { path: layerPath, readonly: true, temporaryDirectories: BUSYBOX_TEMPORARY_DIRECTORIES };
+    }
+    // The directory itself stays as it is: the container writes to a disk of its own, gone with the machine.
+    const scratchLun = this.#nextLun++;
+    await this.#attachScratch(scratchLun);
+    const scratchPath = `/run/mounts/scsi/m${scratchLun}`;
+    await this.#mountDisk(scratchLun, scratchPath, false);
+    const path = `/run/lcow/root${number}`;
+    await this.guest.modify({
+      ResourceType: "CombinedLayers",
+      RequestType: "Add",
+      Settings: { ContainerRootPath: path, Layers: [{ Path: layerPath }], ScratchPath: scratchPath },
+    });
+    return { path, readonly: false, temporaryDirectories: [] };
+  }
+
+  bundlePath(containerId: string): string {
+    return `/run/gcs/c/${containerId}`;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #attachScratch(lun: number): Promise<void> {
+    const scratch = await makeScratchImage(SCRATCH_BYTES);
+    try {
+      await this.vm.attachDisk({ path: scratch.path, lun });
+    } finally {
+      // QEMU has it open now, and nobody else needs it.
+      await scratch.close();
+    }
+  }
+
+  async #mountDisk(lun: number, path: string, readonly: boolean): Promise<void> {
+    await this.guest.modify({
+      ResourceType: "MappedVirtualDisk",
+      RequestType: "Add",
+      Settings: { MountPath: path, Lun: lun, Controller: 0, ReadOnly: readonly },
+    });
+  }
+
+  async #close(): Promise<void> {
+    try {
+      this.guest.shutdown();
+    } catch (error) {
+      // A guest that cannot be asked any more is on its way down, or is ended below.
+      if (!(error instanceof AgentError)) throw error;
+    }
+    await this.vm.waitForExit({ timeoutMs: POWER_OFF_TIMEOUT_MS }).catch(() => undefined);
+    await this.guest.close();
+    await this.vm.close();
+  }
+}
+
+interface Services {
+  /** The end of the agent's log, for the error that tells of the guest's end. */
+  lastWords(): string;
+}
+
+/** What the guest dials beside the agent's bridge: entropy for its kernel, and the log. */
+async function listenForServices(
+  vm: QemuVm,
+  onLog: ((text: string) => void) | undefined,
+  stage: (stage: BootStage) => void,
+): Promise<Services> {
+  const entropy = await vm.transport.listen(ENTROPY_PORT);
+  const log = await vm.transport.listen(LOG_PORT);
+  let output: AgentOutput | undefined;
+  // A guest that ends before it dials is told by the machine's own end; there is nothing to add here.
+  const ignored = () => undefined;
+  void entropy.accept().then((stream) => {
+    stream.on("error", ignored);
+    stream.end(randomBytes(ENTROPY_BYTES));
+    stream.resume();
+  }, ignored);
+  void log.accept().then((stream) => {
+    stage("agent");
+    output = new AgentOutput(stream, onLog);
+    stream.end();
+  }, ignored);
+  return { lastWords: () => output?.lastWords() ?? "" };
+}

@@ -1,0 +1,70 @@
+/** What a virtual machine is made of. */
+export interface QemuConfig {
+  /** bzImage. */
+  readonly kernel: string;
+  readonly initrd?: string;
+  /** Added to the kernel's command line before `--`: "quiet root=/dev/sda ro". */
+  readonly kernelArguments?: readonly string[];
+  /** What /init gets: everything after `--` on the kernel's command line. No blanks within one. */
+  readonly initArguments?: readonly string[];
+  /** MiB, at least 256; default 512. */
+  readonly memoryMiB?: number;
+  /** Virtual CPUs; default 2. */
+  readonly cpus?: number;
+  readonly disks?: readonly Disk[];
+  readonly nics?: readonly Nic[];
+  /** Persistent memory: /dev/pmem0 and so on in the guest, in this order. */
+  readonly persistentMemory?: readonly PersistentMemory[];
+  /** Makes room for network cards and memory that are added while the machine runs. Default false. */
+  readonly hotplug?: boolean;
+  /** Default "auto": KVM where it really runs a guest, else TCG (emulation). */
+  readonly accelerator?: "auto" | "kvm" | "tcg";
+  /** Default "auto": vsock where this machine has /dev/vhost-vsock, else the forwarder in the guest. */
+  readonly transport?: "auto" | "vsock" | "forwarder";
+  /** Gets a copy of the guest's console. */
+  readonly consoleFile?: string;
+  /** Milliseconds from start() until the guest can be talked to; default 60 000. */
+  readonly bootTimeoutMs?: number;
+  /** Default: qemu-system-x86_64 from the PATH. */
+  readonly qemu?: string;
+}
+
+/** A virtio-scsi disk. */
+export interface Disk {
+  readonly path: string;
+  /** Default raw. vpc is VHD. */
+  readonly format?: "raw" | "qcow2" | "vpc" | "vhdx";
+  /** Default false. */
+  readonly readonly?: boolean;
+  /** SCSI controller, 0 to 3; default 0. */
+  readonly controller?: number;
+  /** SCSI logical unit, 0 to 63. */
+  readonly lun: number;
+}
+
+/** A file that the guest has in its memory: virtio-pmem. */
+export interface PersistentMemory {
+  readonly path: string;
+  /** How much of the file the guest sees: a multiple of 2 MiB. */
+  readonly bytes: number;
+  /** Default false: what the guest writes goes to the file. If true, it is lost. */
+  readonly readonly?: boolean;
+}
+
+/** A virtio-net card. */
+export interface Nic {
+  /** Colon-separated. */
+  readonly mac: string;
+  /** "user": QEMU's own NAT, reaching what this machine reaches; "isolated": the same without the outside. */
+  readonly backend:
+    | { readonly type: "user" | "isolated" }
+    | { readonly type: "tap"; readonly interface: string };
+}
+
+export const CONTROLLERS = 4;
+export const LUNS = 64;
+/** How many network cards can be added to a running machine. */
+export const HOTPLUG_PORTS = 4;
+/** How many times memory can be added, and up to how much in all; MiB. */
+export const MEMORY_SLOTS = 8;
+export const MAXIMUM_MEMORY_MIB = 64 * 1024;

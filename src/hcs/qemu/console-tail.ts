@@ -1,0 +1,31 @@
+/** As much of the console's end is kept for errors. */
+const TAIL_BYTES = 16 * 1024;
+const SHOWN_LINES = 12;
+
+/** The end of what a guest printed. */
+export class ConsoleTail {
+  #text = "";
+
+  push(chunk: string): void {
+    this.#text = (this.#text + chunk).slice(-TAIL_BYTES);
+  }
+
+  get isEmpty(): boolean {
+    return this.#text.trim() === "";
+  }
+
+  /** The reason that the kernel gave for stopping, if it did. */
+  panic(): string | undefined {
+    return /Kernel panic - not syncing: ([^\r\n]*)/.exec(this.#text)?.[1]?.trim();
+  }
+
+  /** The last lines, readable: no control characters, no empty lines. */
+  lastLines(): string {
+    const lines = this.#text
+      .replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, "")
+      .split(/\r?\n|\r/)
+      .map((line) => line.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "").trimEnd())
+      .filter((line) => line !== "");
+    return lines.slice(-SHOWN_LINES).join("\n");
+  }
+}

@@ -1,0 +1,140 @@
+import { AgentError } from "../../errors.ts";
+import { ConsoleTail } from "./console-tail.ts";
+import type { OneConnection } from "./one-connection.ts";
+import { QmpClient, type QmpEvent } from "./qmp.ts";
+import { type QemuProcess, spawnQemu } from "./spawn-qemu.ts";
+
+/** After `quit` QEMU flushes its disks and goes. */
+const QUIT_TIMEOUT_MS = 5_000;
+const STDERR_BYTES = 8 * 1024;
+const DEVICE_TIMEOUT_MS = 10_000;
+
+/** How a machine ended. */
+export interface MachineExit {
+  /**
+   * "shutdown": the guest powered off. "reset": it rebooted, as it does after a panic. "closed": we ended it.
+   * "crashed": QEMU went by itself.
+   */
+  readonly how: "shutdown" | "reset" | "closed" | "crashed";
+  /** For those who still wanted something of the guest: why, with the console's last lines. */
+  readonly error: AgentError;
+}
+
+/** One QEMU process with its control socket and console. */
+export class QemuMachine {
+  readonly console = new ConsoleTail();
+  /** Settles when QEMU has gone and its console is read to the end. */
+  readonly exited: Promise<MachineExit>;
+  readonly pid: number | undefined;
+  /** performance.now() when the guest first printed. */
+  firstPrint: number | undefined;
+  readonly #process: QemuProcess;
+  readonly #control: OneConnection;
+  readonly #removals = new Map<string, () => void>();
+  #qmp: QmpClient | undefined;
+  #said = "";
+  #shutdownReason: string | undefined;
+  #closing = false;
+
+  constructor(qemu: string, parameters: readonly string[], control: OneConnection) {
+    this.#control = control;
+    this.#process = spawnQemu(qemu, parameters);
+    this.pid = this.#process.pid;
+    this.#process.stdout.setEncoding("utf8").on("data", (text: string) => {
+      this.firstPrint ??= performance.now();
+      this.console.push(text);
+    });
+    this.#process.stderr.setEncoding("utf8").on("data", (text: string) => {
+      this.#said = (this.#said + text).slice(-STDERR_BYTES);
+    });
+    this.exited = this.#waitForExit();
+  }
+
+  /** Settles when QEMU has set the machine up and runs it. @throws AgentError SPAWN_FAILED with QEMU's words */
+  async running(): Promise<void> {
+    const socket = await this.#control.connected;
+    this.#qmp = await QmpClient.open(socket, (event) => this.#onEvent(event));
+  }
+
+  /** @throws AgentError INVALID_STATE before running(), and what QmpClient.execute throws */
+  async execute(command: string, parameters?: object): Promise<unknown> {
+    if (this.#qmp === undefined) throw new AgentError("INVALID_STATE", "QEMU does not run yet");
+    return await this.#qmp.execute(command, parameters);
+  }
+
+  /** Removes a device and waits until the guest has let it go. @throws AgentError TIMEOUT */
+  async removeDevice(id: string): Promise<void> {
+    const removed = Promise.withResolvers<void>();
+    this.#removals.set(id, removed.resolve);
+    const timer = setTimeout(() => {
+      removed.reject(
+        new AgentError("TIMEOUT", `the guest did not let ${id} go within ${DEVICE_TIMEOUT_MS} ms`),
+      );
+    }, DEVICE_TIMEOUT_MS);
+    try {
+      await this.execute("device_del", { id });
+      await removed.promise;
+    } finally {
+      clearTimeout(timer);
+      this.#removals.delete(id);
+    }
+  }
+
+  /** Ends QEMU, disks flushed where it still answers. Safe more than once. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const timer = setTimeout(
+      () => this.#process.kill("SIGKILL"),
+      this.#qmp === undefined ? 0 : QUIT_TIMEOUT_MS,
+    );
+    // Its answer may not come any more: the exit is what counts.
+    this.#qmp?.execute("quit").catch(() => {});
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  async #waitForExit(): Promise<MachineExit> {
+    const end = await new Promise<string>((resolve) => {
+      // "close" comes after "exit", when all output is read.
+      this.#process.once("close", (code, signal) => {
+        resolve(signal === null ? `ended with status ${code}` : `was ended by ${signal}`);
+      });
+      this.#process.once("error", (cause) => resolve(`could not be started: ${cause.message}`));
+    });
+    const exit = this.#explain(end);
+    this.#control.close(exit.error);
+    await this.#qmp?.close();
+    return exit;
+  }
+
+  #explain(end: string): MachineExit {
+    const how = this.#closing ? "closed" : exitKind(this.#shutdownReason);
+    const panic = this.console.panic();
+    const summary =
+      how === "closed"
+        ? "the virtual machine was closed"
+        : how === "shutdown"
+          ? "the guest powered itself off"
+          : how === "reset"
+            ? `the guest rebooted${panic === undefined ? "" : `: kernel panic: ${panic}`}`
+            : `QEMU ${end}${this.#said === "" ? "" : `: ${this.#said.trim()}`}`;
+    const last = this.console.isEmpty
+      ? "its console stayed empty"
+      : `its console's last lines:\n${this.console.lastLines()}`;
+    const message = how === "closed" ? summary : `${summary}; ${last}`;
+    return { how, error: new AgentError("TRANSPORT_CLOSED", message) };
+  }
+
+  #onEvent({ event, data }: QmpEvent): void {
+    if (event === "SHUTDOWN") this.#shutdownReason = String(data.reason);
+    if (event === "DEVICE_DELETED" && typeof data.device === "string") this.#removals.get(data.device)?.();
+  }
+}
+
+/** @param reason QEMU's ShutdownCause. */
+function exitKind(reason: string | undefined): MachineExit["how"] {
+  if (reason === "guest-shutdown") return "shutdown";
+  // A panic without a handler reboots.
+  if (reason === "guest-reset" || reason === "guest-panic") return "reset";
+  return reason === "host-qmp-quit" ? "closed" : "crashed";
+}

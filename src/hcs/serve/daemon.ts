@@ -1,0 +1,168 @@
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { AgentError } from "../../errors.ts";
+
+import { call, callJson, isAbsent } from "./client.ts";
+import { listen, readBody, readBytes, reply } from "./http.ts";
+import { Keepers } from "./keepers.ts";
+import { lockFile, prepareStateDirectory, serviceSocket } from "./paths.ts";
+
+/**
+ * The compute service as a daemon. It passes each call on to the keeper of the system that is meant, so systems run
+ * on when it ends, and are found again when it starts.
+ */
+export class Daemon {
+  readonly socketPath: string;
+  readonly #stateDirectory: string;
+  readonly #keepers: Keepers;
+  /** Ids whose systems are being created. */
+  readonly #reserved = new Set<string>();
+  #server: Server | undefined;
+
+  /** @throws AgentError INVALID_STATE when another one runs, SYSTEM_CALL_FAILED */
+  static async start(stateDirectory: string): Promise<Daemon> {
+    await prepareStateDirectory(stateDirectory);
+    await takeLock(stateDirectory);
+    const daemon = new Daemon(stateDirectory);
+    await daemon.#keepers.find();
+    daemon.#server = await listen(daemon.socketPath, {
+      request: (request, response, url) => daemon.#request(request, response, url),
+      upgrade: (request, socket, url) => daemon.#upgrade(request, socket, url),
+    });
+    return daemon;
+  }
+
+  private constructor(stateDirectory: string) {
+    this.#stateDirectory = stateDirectory;
+    this.socketPath = serviceSocket(stateDirectory);
+    this.#keepers = new Keepers(stateDirectory);
+  }
+
+  /** Stops serving; the systems run on. */
+  async close(): Promise<void> {
+    this.#server?.close();
+    this.#server?.closeAllConnections();
+    await rm(this.socketPath, { force: true });
+    await rm(lockFile(this.#stateDirectory), { force: true });
+  }
+
+  async #request(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    const [, root, id = ""] = url.pathname.split("/").map(decodeURIComponent);
+    if (root !== "systems") throw new AgentError("NOT_SUPPORTED", `there is nothing at ${url.pathname}`);
+    if (id !== "") {
+      await this.#pass(request, response, id);
+      if (request.method === "DELETE" && response.statusCode === 200) this.#keepers.forget(id);
+    } else if (request.method === "POST") {
+      reply(response, 201, await this.#create(await readBody(request)));
+    } else {
+      reply(response, 200, await this.#list());
+    }
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, url: URL): Promise<void> {
+    const [, , id = ""] = url.pathname.split("/").map(decodeURIComponent);
+    const socketPath = this.#keepers.socketOf(id);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { url: path, headers } = request;
+    const passed = httpRequest({ socketPath, path, headers, agent: false });
+    passed.once("upgrade", (_response, upstream, head) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lcow-stdio\r\n\r\n");
+      if (head.length > 0) socket.write(head);
+      upstream.on("error", () => socket.destroy());
+      upstream.once("close", () => socket.end());
+      socket.once("close", () => upstream.destroy());
+      upstream.pipe(socket);
+      socket.pipe(upstream);
+      resolve();
+    });
+    passed.once("response", (answer) => {
+      const head = `HTTP/1.1 ${answer.statusCode} Failed\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n`;
+      socket.write(head);
+      answer.pipe(socket);
+      resolve();
+    });
+    passed.once("error", reject);
+    passed.end();
+    await promise;
+  }
+
+  async #create(body: Record<string, unknown>): Promise<unknown> {
+    const { id, document } = body;
+    if (typeof id !== "string" || id === "")
+      throw new AgentError("INVALID_ARGUMENT", "the request has no id");
+    if (this.#keepers.has(id) || this.#reserved.has(id)) {
+      throw new AgentError("SYSTEM_ALREADY_EXISTS", `system ${id} exists already`);
+    }
+    this.#reserved.add(id);
+    try {
+      const host = (document as { HostingSystemId?: unknown } | null | undefined)?.HostingSystemId;
+      const socket = typeof host === "string" ? this.#keepers.socketOf(host) : await this.#keepers.start();
+      const created = await callJson(socket, "POST", "/systems", body);
+      this.#keepers.add(id, socket);
+      return created;
+    } finally {
+      this.#reserved.delete(id);
+    }
+  }
+
+  async #list(): Promise<unknown[]> {
+    const lists = await Promise.all(
+      this.#keepers.sockets.map(async (socket) => {
+        try {
+          return (await callJson(socket, "GET", "/systems")) as unknown[];
+        } catch (error) {
+          if (!isAbsent(error)) throw error;
+          this.#keepers.forgetSocket(socket);
+          return [];
+        }
+      }),
+    );
+    return lists.flat();
+  }
+
+  /** Passes a call on to the keeper and its answer back, as they are. */
+  async #pass(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
+    const socketPath = this.#keepers.socketOf(id);
+    // Whole, so that it goes out in one write: there is nothing left to send to a keeper that answers at once.
+    const body = await readBytes(request);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const { method, url: path, headers } = request;
+    const passed = httpRequest({ socketPath, method, path, headers, agent: false }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      response.flushHeaders();
+      answer.pipe(response);
+      answer.once("error", () => response.destroy());
+      response.once("close", resolve);
+    });
+    passed.once("error", (cause) => {
+      if (isAbsent(cause)) this.#keepers.forgetSocket(socketPath);
+      const message = `system ${id} is gone: its keeper has ended`;
+      reject(new AgentError("TRANSPORT_CLOSED", message, { cause }));
+    });
+    // The caller has gone: so has the reason to wait.
+    response.once("close", () => passed.destroy());
+    passed.end(body.length === 0 ? undefined : body);
+    await promise;
+  }
+}
+
+async function takeLock(stateDirectory: string): Promise<void> {
+  const file = lockFile(stateDirectory);
+  const socket = serviceSocket(stateDirectory);
+  const isServed = await call(socket, "GET", "/systems").then(
+    (response) => {
+      response.resume();
+      return true;
+    },
+    () => false,
+  );
+  if (isServed) {
+    const pid = await readFile(file, "utf8").catch(() => "?");
+    throw new AgentError(
+      "INVALID_STATE",
+      `a compute service runs already (process ${pid.trim()}) at ${socket}`,
+    );
+  }
+  await writeFile(file, `${process.pid}\n`, { mode: 0o600 });
+}

@@ -1,0 +1,202 @@
+/**
+ * Keeps one utility VM with its containers, in a process of its own, so that they outlive the service: it serves
+ * what the service passes on, on a socket in its own directory. Started by keepers.ts; says "ready" on standard
+ * output.
+ */
+
+import { rm } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { AgentError } from "../../errors.ts";
+import { AutoDriver } from "../compute/auto-driver.ts";
+import type { ComputeSystemDocument } from "../compute/document.ts";
+import type { PropertyTypeV1 } from "../compute/schema1.ts";
+import type { ModifySettingRequest, ProcessParameters, PropertyTypeV2 } from "../compute/schema2.ts";
+import { ComputeService } from "../compute/service.ts";
+import { listen, readBody, reply } from "./http.ts";
+import { KeptSystem } from "./kept-system.ts";
+import { keeperSocket } from "./paths.ts";
+import { sendLog } from "./process-log.ts";
+
+/** The service that started it may have died before it said what for. */
+const UNUSED_MS = 10 * 60_000;
+
+class Keeper {
+  readonly #directory: string;
+  readonly #service = new ComputeService({ driver: new AutoDriver() });
+  readonly #systems = new Map<string, KeptSystem>();
+  #logs = 0;
+  #ending = false;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async serve(): Promise<void> {
+    await listen(keeperSocket(this.#directory), {
+      request: (request, response, url) => this.#request(request, response, url),
+      upgrade: (request, socket, url) => this.#upgrade(request, socket, url),
+    });
+    setTimeout(() => {
+      if (this.#systems.size === 0) void this.#end();
+    }, UNUSED_MS);
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void this.#end());
+  }
+
+  async #request(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    const [, , id, part = "", pid, action = ""] = url.pathname.split("/").map(decodeURIComponent);
+    const method = request.method ?? "GET";
+    // Read to its end, whatever the answer: who still sends takes an early one for a lost connection.
+    const body = await readBody(request);
+    if (id === undefined || id === "") {
+      if (method === "POST") reply(response, 201, await this.#create(body));
+      else reply(response, 200, await this.#list());
+      return;
+    }
+    const kept = this.#find(id);
+    const abort = new AbortController();
+    response.once("close", () => abort.abort(new AgentError("ABORTED", "the caller has gone")));
+    const { signal } = abort;
+    if (part === "logs" && method === "GET") return await this.#sendLog(kept, response, url);
+    if (part === "processes" && pid !== undefined) {
+      reply(response, 200, await this.#processCall(kept, Number(pid), `${method} ${action}`, body, signal));
+      return;
+    }
+    reply(response, 200, await this.#systemCall(kept, `${method} ${part}`, body, url, signal));
+    if (method === "DELETE" && this.#systems.size === 0) await this.#end();
+  }
+
+  async #upgrade(_request: IncomingMessage, socket: Duplex, url: URL): Promise<void> {
+    const [, , id = "", part, pid, action] = url.pathname.split("/").map(decodeURIComponent);
+    if (part !== "processes" || action !== "attach") throw new AgentError("NOT_SUPPORTED", "attach only");
+    const kept = this.#find(id);
+    kept.process(Number(pid));
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lcow-stdio\r\n\r\n");
+    await kept.attach(Number(pid), socket);
+  }
+
+  async #create(body: Record<string, unknown>) {
+    const { id, document, init } = body;
+    if (typeof id !== "string") throw new AgentError("INVALID_ARGUMENT", "the request has no id");
+    try {
+      const system = await this.#service.createComputeSystem(id, document as ComputeSystemDocument);
+      const log = join(this.#directory, `${this.#logs++}.log`);
+      this.#systems.set(id, new KeptSystem(system, log, init as ProcessParameters | undefined));
+      return await system.properties();
+    } finally {
+      if (this.#systems.size === 0) setImmediate(() => void this.#end());
+    }
+  }
+
+  async #list() {
+    return await Promise.all(
+      [...this.#systems.values()].map(async ({ system, createdAt, processes }) => ({
+        ...(await system.propertiesV2()),
+        CreatedAt: new Date(createdAt).toISOString(),
+        Command: processes.find(({ init }) => init)?.command ?? "",
+      })),
+    );
+  }
+
+  async #systemCall(
+    kept: KeptSystem,
+    call: string,
+    body: Record<string, unknown>,
+    url: URL,
+    signal: AbortSignal,
+  ) {
+    const { system } = kept;
+    switch (call) {
+      case "GET ": {
+        const list = (name: string) =>
+          (url.searchParams.get(name) ?? "").split(",").filter((type) => type !== "");
+        const v2 = await system.propertiesV2(list("v2") as PropertyTypeV2[], { signal });
+        return { ...(await system.properties(list("v1") as PropertyTypeV1[], { signal })), ...v2 };
+      }
+      case "DELETE ":
+        await kept.close();
+        this.#systems.delete(system.id);
+        return {};
+      case "GET wait":
+        await system.wait({ signal });
+        return await system.properties();
+      case "GET processes":
+        return kept.processes;
+      case "POST processes": {
+        const { parameters = {}, attach = false } = body;
+        const options = { attach: attach === true };
+        return { pid: await kept.createProcess(parameters as ProcessParameters, options) };
+      }
+      case "POST start": {
+        const { attach = false } = body;
+        return { pid: await kept.start({ attach: attach === true, signal }) };
+      }
+      case "POST shutdown":
+        return await system.shutdown({ signal });
+      case "POST terminate":
+        return await system.terminate({ signal });
+      case "POST pause":
+        return await system.pause({ signal });
+      case "POST resume":
+        return await system.resume({ signal });
+      case "POST save":
+        return await system.save({ ...body, signal });
+      case "POST modify":
+        return await system.modify(body as ModifySettingRequest, { signal });
+      default:
+        throw new AgentError("NOT_SUPPORTED", `there is no call ${call}`);
+    }
+  }
+
+  async #processCall(
+    kept: KeptSystem,
+    pid: number,
+    call: string,
+    body: Record<string, unknown>,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const process = kept.process(pid);
+    switch (call) {
+      case "GET wait":
+        return { exitCode: await process.wait({ signal }) };
+      case "POST signal":
+        return { delivered: await process.signal(Number(body.signal), { signal }) };
+      case "POST resize":
+        return await process.resizeConsole(Number(body.width), Number(body.height), { signal });
+      default:
+        throw new AgentError("NOT_SUPPORTED", `a process has no call ${call}`);
+    }
+  }
+
+  async #sendLog(kept: KeptSystem, response: ServerResponse, url: URL): Promise<void> {
+    response.writeHead(200, { "Content-Type": "application/octet-stream" });
+    response.flushHeaders();
+    if (kept.log !== undefined) {
+      const isFollowed = url.searchParams.get("follow") === "1";
+      await sendLog(kept.log.path, response, isFollowed ? kept.log.finished : undefined);
+    }
+    response.end();
+  }
+
+  #find(id: string): KeptSystem {
+    const kept = this.#systems.get(id);
+    if (kept !== undefined) return kept;
+    throw new AgentError("SYSTEM_NOT_FOUND", `system ${id} does not exist`);
+  }
+
+  /** Nothing is left to keep, or the end is wanted. */
+  async #end(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    await this.#service.close();
+    await rm(this.#directory, { recursive: true, force: true });
+    process.exit(0);
+  }
+}
+
+const [, , directory] = process.argv;
+if (directory === undefined) throw new AgentError("INVALID_ARGUMENT", "usage: keeper.ts DIRECTORY");
+process.on("unhandledRejection", (error) => console.error("a promise was rejected and nobody looked", error));
+await new Keeper(directory).serve();
+process.stdout.write("ready\n");

@@ -1,0 +1,34 @@
+import type { AgentError } from "../errors.ts";
+import type { GuestConnection } from "./guest-connection.ts";
+
+/** A guest that runs, however it was started: a virtual machine, or an agent on this machine without one. */
+export interface UtilityVm {
+  readonly guest: GuestConnection;
+  /** Settles with the reason when the guest ends before close(): what its last words were. */
+  readonly died: Promise<AgentError>;
+  /** Whether the guest's kernel has cgroup v2 alone, so that containers can have a cgroup namespace. */
+  readonly hasUnifiedCgroups: boolean;
+  /** The highest RLIMIT_NOFILE that a container can be given; absent, there is no bound but the kernel's. */
+  readonly maximumOpenFiles?: number;
+
+  /**
+   * Makes a root file system ready for a container.
+   * @param directory on this machine; absent, the small busybox root that comes with the guest.
+   * @throws AgentError INVALID_ARGUMENT when there is no such directory
+   */
+  prepareRoot(directory?: string): Promise<ContainerRoot>;
+
+  /** Directory in the guest for the agent's files about a container. */
+  bundlePath(containerId: string): string;
+
+  /** Ends the guest with everything in it, and removes what starting it made. Safe more than once. */
+  close(): Promise<void>;
+}
+
+export interface ContainerRoot {
+  /** Absolute, as the guest sees it. */
+  readonly path: string;
+  readonly readonly: boolean;
+  /** Directories that must be tmpfs mounts of the container's own, since the root is shared. */
+  readonly temporaryDirectories: readonly string[];
+}

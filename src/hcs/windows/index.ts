@@ -1,0 +1,22 @@
+/**
+ * On a Windows host: speaking to a guest's agent over Hyper-V sockets. Not yet run on Windows. Making the VM is the
+ * caller's part (HCS itself, or hcsshim's tools).
+ */
+import { GuestConnection, type ListenOptions } from "../guest-connection.ts";
+import { HypervHostTransport } from "./hyperv-host-transport.ts";
+import { Winsock } from "./winsock.ts";
+
+export { HypervHostTransport } from "./hyperv-host-transport.ts";
+export { Winsock } from "./winsock.ts";
+
+let winsock: Winsock | undefined;
+
+/**
+ * Listens for a guest, which can be started then; accept() on what is returned waits for it.
+ * @param vmId GUID of the VM (its RuntimeId)
+ * @throws AgentError NOT_SUPPORTED where there is no Winsock, INVALID_ARGUMENT, SYSTEM_CALL_FAILED
+ */
+export async function listenForGuest(vmId: string, options: ListenOptions = {}): Promise<GuestConnection> {
+  winsock ??= new Winsock();
+  return await GuestConnection.listen(new HypervHostTransport(vmId, winsock), options);
+}

@@ -1,0 +1,30 @@
+import { text } from "node:stream/consumers";
+import { test } from "tap";
+import { createGuestContainer, isAlreadyClosed, LocalDriver } from "../../../src/hcs/index.ts";
+import { ociSpec } from "../../helpers/bundle.ts";
+import { rejection } from "./support.ts";
+
+test("a guest's own container has the same interface as a compute system", async (t) => {
+  const vm = await new LocalDriver().start("vm", {});
+  t.teardown(() => vm.uvm.close());
+  const OciSpecification = ociSpec({ args: ["/bin/sh", "-c", "read -r line; echo $line; exit 2"] }) as never;
+  const container = await createGuestContainer(vm, "guests", { OciSpecification });
+  t.match(container, { id: "guests", os: "linux", isOCI: true });
+  await container.start();
+  const process = await container.createProcess({ CreateStdInPipe: true, CreateStdOutPipe: true });
+  t.match(await container.properties(["ProcessList"]), { ProcessList: [{ ProcessId: process.pid }] });
+  t.ok((await container.propertiesV2(["Statistics"])).LCOWMetrics);
+  await container.modify({ ResourcePath: "Container/Memory/SizeInMB", Settings: 64 });
+  const { stdin, stdout } = process.stdio();
+  stdin?.write("line\n");
+  t.equal(stdout && (await text(stdout)), "line\n");
+  t.equal(await process.wait(), 2);
+  await container.wait();
+  t.ok(container.waitChannel.aborted);
+  t.equal(container.waitError(), undefined);
+  await container.shutdown();
+  await container.terminate();
+  await container.close();
+  t.ok(isAlreadyClosed(await rejection(container.start())));
+  t.match(await rejection(createGuestContainer(vm, "a/b", { OciSpecification })), { name: "SystemError" });
+});

@@ -1,0 +1,165 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { type Duplex, duplexPair } from "node:stream";
+import { test } from "tap";
+import { encodeFrame, encodeHeader, FrameType } from "../../../src/hcs/forwarder/frame.ts";
+import { ForwarderHostTransport } from "../../../src/hcs/forwarder-host-transport.ts";
+import { shortDirectory } from "../short-directory.ts";
+import { buildForwarder, FORWARDER, startGuest } from "./forwarder-process.ts";
+
+const DEADLINE = { timeoutMs: 20_000 };
+const hello = encodeFrame(FrameType.hello, 1, 65_536);
+
+test("the forwarder refuses a host that breaks the protocol", async (t) => {
+  const breaches: [string, Buffer[], RegExp][] = [
+    ["no greeting", [encodeFrame(FrameType.listen, 5)], /first frame has type 2/],
+    ["another version", [encodeFrame(FrameType.hello, 9, 1)], /version 9/],
+    ["no window", [encodeFrame(FrameType.hello, 1, 0)], /window of 0/],
+    ["two greetings", [hello, hello], /greeted twice/],
+    ["an unknown frame", [hello, encodeFrame(77, 0)], /type 77/],
+    ["a stream opened by the host", [hello, encodeFrame(FrameType.open, 1, 5)], /type 5/],
+    ["a huge frame", [hello, encodeHeader(FrameType.data, 0, 0xffff)], /65535 bytes/],
+  ];
+  for (const [name, frames, words] of breaches) {
+    const guest = await startGuest(t, { attach: false });
+    guest.channel.on("error", () => {});
+    guest.channel.write(Buffer.concat(frames));
+    t.equal(await guest.exited, 1, name);
+    t.match(guest.said(), words);
+  }
+});
+
+test("the forwarder holds the host to its window", async (t) => {
+  const guest = await startGuest(t, { attach: false });
+  guest.channel.on("error", () => {});
+  guest.channel.write(
+    Buffer.concat([hello, encodeFrame(FrameType.listen, 5), encodeFrame(FrameType.ready, 0)]),
+  );
+  let heard = Buffer.alloc(0);
+  guest.channel.on("data", (part: Buffer) => {
+    heard = Buffer.concat([heard, part]);
+  });
+  const idle = await dialUntilThere(guest.dial);
+  const opened = encodeFrame(FrameType.open, 0, 5);
+  while (!heard.includes(opened)) await once(guest.channel, "data");
+  t.equal(heard.readUInt16LE(0), FrameType.hello);
+  const window = heard.readUInt32LE(8);
+  // The socket of the guest takes some; beyond that and the window there is no room, and nobody reads.
+  const frame = Buffer.concat([encodeHeader(FrameType.data, 0, 16_384), Buffer.alloc(16_384)]);
+  for (let sent = 0; sent <= window + (4 << 20); sent += 16_384) guest.channel.write(frame);
+  t.equal(await guest.exited, 1);
+  t.match(guest.said(), /against its window/);
+  idle.destroy();
+});
+
+async function dialUntilThere(dial: (port: number) => Promise<Socket>): Promise<Socket> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await dial(5);
+    } catch (error) {
+      if (attempt > 200) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
+test("when the host goes away every stream ends and so does the forwarder", async (t) => {
+  const guest = await startGuest(t);
+  const listener = await guest.transport.listen(5);
+  const sockets = [await guest.dial(5), await guest.dial(5)];
+  for (const _ of sockets) (await listener.accept(DEADLINE)).on("error", () => {});
+  const ends = sockets.map((socket) => once(socket.on("error", () => {}).resume(), "end"));
+  guest.channel.destroy();
+  await Promise.all(ends);
+  t.equal(await guest.exited, 0);
+  t.match(guest.said(), /host has closed the channel/);
+  for (const socket of sockets) socket.destroy();
+});
+
+test("when the guest dies, what arrived is still read, then streams and accepts fail with the reason", async (t) => {
+  const guest = await startGuest(t);
+  const listener = await guest.transport.listen(5);
+  const socket = await guest.dial(5);
+  const stream = await listener.accept(DEADLINE);
+  socket.write("last words");
+  await once(stream, "readable");
+  const pending = t.rejects(listener.accept(), { code: "TRANSPORT_CLOSED" });
+  guest.process.kill("SIGKILL");
+  await pending;
+  t.equal(String(stream.read()), "last words");
+  t.match(await new Promise((resolve) => stream.once("error", resolve)), { code: "TRANSPORT_CLOSED" });
+  await t.rejects(guest.transport.listen(6), { code: "TRANSPORT_CLOSED" });
+  socket.on("error", () => {}).destroy();
+});
+
+test("a forwarder whose host never says READY gives up; without a channel it says so", async (t) => {
+  const guest = await startGuest(t, { attach: false, arguments: ["--deadline", "1"] });
+  t.equal(await guest.exited, 1);
+  t.match(guest.said(), /did not say READY within 1 s/);
+  const none = spawn(FORWARDER, ["--channel", "/nowhere/channel"], { stdio: ["ignore", "ignore", "pipe"] });
+  const [text] = (await once(none.stderr, "data")) as [Buffer];
+  t.match(String(text), /cannot open the channel \/nowhere\/channel: No such file/);
+});
+
+test("as a daemon it returns when the ports are there, and lives on until the host goes", async (t) => {
+  buildForwarder();
+  const directory = shortDirectory(t);
+  const server = createServer().listen(join(directory, "channel"));
+  const connected = once(server, "connection") as Promise<[Socket]>;
+  const child = spawn(FORWARDER, ["--daemon", "--channel", join(directory, "channel"), "--unix", directory], {
+    stdio: "ignore",
+  });
+  const returned = once(child, "exit");
+  const [channel] = await connected;
+  server.close();
+  const transport = new ForwarderHostTransport();
+  t.teardown(() => transport.close());
+  const listener = await transport.listen(5);
+  t.notOk(existsSync(join(directory, "5")), "not before the host says so");
+  transport.attach(channel);
+  t.same(await returned, [0, null]);
+  const socket = connect(join(directory, "5"));
+  const stream = (await listener.accept(DEADLINE)).on("error", () => {});
+  socket.end("through the daemon");
+  t.equal(String((await once(stream, "data"))[0]), "through the daemon");
+  const gone = once(socket.resume(), "close");
+  await transport.close();
+  await gone;
+});
+
+test("the host refuses a guest that breaks the protocol", async (t) => {
+  const breaches: [string, Buffer][] = [
+    ["no greeting", encodeFrame(FrameType.open, 1, 5)],
+    ["another version", encodeFrame(FrameType.hello, 2, 1)],
+    ["an unknown frame", Buffer.concat([hello, encodeFrame(99, 0)])],
+    ["a frame without its number", Buffer.concat([hello, encodeFrame(FrameType.open, 1)])],
+    ["an answer to nothing", Buffer.concat([hello, encodeFrame(FrameType.listen, 77, 0)])],
+    [
+      "a stream opened twice",
+      Buffer.concat([hello, encodeFrame(FrameType.open, 1, 5), encodeFrame(FrameType.open, 1, 5)]),
+    ],
+    ["an odd length", Buffer.concat([hello, encodeHeader(FrameType.credit, 1, 3)])],
+    ["an overrun window", overrun()],
+  ];
+  for (const [name, bytes] of breaches) {
+    const [host, guest] = duplexPair() as [Duplex, Duplex];
+    guest.on("error", () => {}).resume();
+    const transport = new ForwarderHostTransport();
+    const listener = await transport.listen(5);
+    const drained = (async () => {
+      for (;;) (await listener.accept()).on("error", () => {});
+    })();
+    transport.attach(host);
+    guest.write(bytes);
+    await t.rejects(drained, { code: "INVALID_FRAME" }, name);
+    await t.rejects(transport.connected, { code: "INVALID_FRAME" });
+  }
+});
+
+function overrun(): Buffer {
+  const data = Buffer.concat([encodeHeader(FrameType.data, 1, 32_000), Buffer.alloc(32_000)]);
+  return Buffer.concat([hello, encodeFrame(FrameType.open, 1, 5), ...Array.from({ length: 12 }, () => data)]);
+}

@@ -1,0 +1,184 @@
+/**
+ * The image's agent in a VM, driven from outside over AF_VSOCK sockets of the guest: the suites of the agent alone,
+ * with cgroup v2 and the image's own runtimes, and what only a VM can show.
+ */
+import { execFileSync } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import t from "tap";
+import { kernelArguments } from "../../src/hcs/qemu-uvm.ts";
+import { requestTypeOf } from "../../src/protocol/messages.ts";
+import { sendBadInput } from "../gcs/suites/bad-input.ts";
+import type { GuestEnvironment } from "../gcs/suites/environment.ts";
+import { replayTranscript } from "../gcs/suites/transcript.ts";
+import { createBody, execParameters, executeBody, UVM } from "../helpers/gcs-requests.ts";
+import { type RawHost, withDeadline } from "../helpers/raw-host.ts";
+import { bootVm, type VmGuest } from "../helpers/vm.ts";
+
+/** Emulated, everything takes ten times as long as on this machine. */
+const TIMEOUT_MS = 220_000;
+
+// The file's own limit; each part has one, too.
+t.setTimeout(2 * TIMEOUT_MS);
+
+async function environmentOf(guest: VmGuest): Promise<GuestEnvironment> {
+  const host = await guest.connect();
+  return {
+    host,
+    bundleDirectory: "/run/gcs/c",
+    rootfs: guest.rootfs,
+    readStatus: (pid) => guest.output(host, `cat /proc/${pid}/status`),
+  };
+}
+
+/** Sends bytes through `cat` in a container, and takes what comes back. */
+async function echoThroughContainer(host: RawHost, rootfs: string, bytes: Buffer): Promise<string> {
+  const [StdIn, StdOut] = [0x40008000, 0x40008001];
+  const hash = createHash("sha256");
+  const ended = Promise.withResolvers<void>();
+  await host.listen(StdIn, (stream) => stream.end(bytes));
+  await host.listen(StdOut, (stream) => {
+    stream.on("data", (chunk: Buffer) => hash.update(chunk));
+    stream.on("end", () => {
+      stream.end();
+      ended.resolve();
+    });
+  });
+  await host.request("Create", createBody("echo", "/run/gcs/c/echo", { rootfs, args: ["/bin/cat"] }));
+  const parameters = { CreateStdInPipe: true, CreateStdOutPipe: true };
+  const started = await host.request("ExecuteProcess", executeBody("echo", parameters, { StdIn, StdOut }));
+  if (typeof started.ProcessId !== "number") throw new Error(JSON.stringify(started));
+  await withDeadline(ended.promise, "the end of what cat sends back", 120_000);
+  const exit = await host.request("WaitForProcess", {
+    ContainerId: "echo",
+    ProcessId: started.ProcessId,
+    TimeoutInMs: 0xffffffff,
+  });
+  if (exit.ExitCode !== 0) throw new Error(JSON.stringify(exit));
+  await host.request("DeleteContainerState", { ContainerId: "echo" });
+  return hash.digest("hex");
+}
+
+await t.test("with runc", { timeout: TIMEOUT_MS }, async (t) => {
+  const guest = await bootVm(t.testdir());
+  t.teardown(() => guest.close());
+
+  await t.test(
+    "the command line is hcsshim's, and the entropy was taken",
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      t.equal(await withDeadline(guest.entropy, "the guest's hang-up after its entropy"), 512);
+      const host = await guest.connect();
+      await host.negotiate();
+      const commandLine = (await guest.output(host, "cat /proc/cmdline")).trim();
+      t.match(commandLine, kernelArguments(2).join(" "));
+      t.ok(
+        commandLine.endsWith("-- -e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel debug"),
+        commandLine,
+      );
+      t.match(
+        await guest.output(host, "cat /sys/fs/cgroup/cgroup.controllers"),
+        /cpu.*memory.*pids/,
+        "cgroup v2",
+      );
+      t.match(
+        await guest.output(host, "cat /proc/net/vsock 2>/dev/null; ls /sys/module"),
+        /vsock_loopback|vmw_vsock/,
+      );
+      await host.hangUp();
+    },
+  );
+
+  await t.test("the recorded conversation", { timeout: TIMEOUT_MS }, async (t) => {
+    await replayTranscript(t, await environmentOf(guest));
+  });
+
+  await t.test("whatever a host should not send", { timeout: TIMEOUT_MS }, async (t) => {
+    await sendBadInput(t, await environmentOf(guest));
+  });
+
+  await t.test("64 MiB through a container's stdin and back", { timeout: TIMEOUT_MS }, async (t) => {
+    const host = await guest.connect();
+    await host.negotiate();
+    const bytes = randomBytes(64 * 1024 * 1024);
+    const expected = createHash("sha256").update(bytes).digest("hex");
+    t.equal(await echoThroughContainer(host, guest.rootfs, bytes), expected);
+    await host.hangUp();
+  });
+
+  await t.test(
+    "containers that take all memory do not take the agent",
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      const host = await guest.connect();
+      await host.negotiate();
+      // tail keeps what it reads as long as there is no line's end: all of it.
+      const args = ["/bin/sh", "-c", "tail /dev/zero"];
+      t.equal(
+        (await host.request("Create", createBody("m", "/run/gcs/c/m", { rootfs: guest.rootfs, args })))
+          .Result,
+        0,
+      );
+      const started = await host.request("ExecuteProcess", executeBody("m"));
+      const score = await guest.output(
+        host,
+        `cat /proc/$PPID/oom_score_adj /proc/${started.ProcessId}/oom_score_adj`,
+      );
+      t.equal(score, "-999\n0\n", "the kernel looks at the container first");
+      const wait = { ContainerId: "m", ProcessId: started.ProcessId, TimeoutInMs: 100_000 };
+      host.send(requestTypeOf("WaitForProcess"), 2_000_000n, wait);
+      const ended = await withDeadline(
+        host.reply("WaitForProcess", 2_000_000n),
+        "the end of the glutton",
+        100_000,
+      );
+      t.equal(ended.body.ExitCode, 137, "killed");
+      t.match(await guest.output(host, "cat /proc/$PPID/cgroup"), "0::/gcs\n");
+      t.equal((await host.request("DeleteContainerState", { ContainerId: "m" })).Result, 0);
+      await host.hangUp();
+    },
+  );
+
+  await t.test("the log came as JSON lines", { timeout: TIMEOUT_MS }, async (t) => {
+    const lines = guest.log().split("\n").slice(0, -1);
+    t.ok(lines.length > 100, `${lines.length} lines`);
+    for (const line of lines) {
+      const { time, level, msg } = JSON.parse(line) as Record<string, unknown>;
+      if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/.test(String(time)) || typeof msg !== "string")
+        t.fail(line);
+      if (!["trace", "debug", "info", "warning", "error", "fatal"].includes(String(level))) t.fail(line);
+    }
+    t.notMatch(guest.log(), /nobody caught|nobody looked/, "no defect showed");
+  });
+
+  await t.test(
+    "a shutdown of the VM writes everything to its disks and powers off",
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      const host = await guest.connect();
+      await host.negotiate();
+      const body = createBody("w", "/run/gcs/c/w", { rootfs: guest.rootfs, args: ["/bin/sleep", "1000"] });
+      t.equal((await host.request("Create", body)).Result, 0);
+      t.equal((await host.request("ExecuteProcess", executeBody("w"))).Result, 0);
+      const write = execParameters(["/bin/sh", "-c", "echo kept > /root/kept"]);
+      const wrote = await host.request("ExecuteProcess", executeBody("w", write));
+      await host.request("WaitForProcess", {
+        ContainerId: "w",
+        ProcessId: wrote.ProcessId,
+        TimeoutInMs: 30_000,
+      });
+      host.send(0x10100301, 9_000_000n, { ContainerId: UVM });
+      const exit = await guest.vm.waitForExit({ timeoutMs: 30_000 });
+      t.equal(exit.how, "shutdown", exit.error.message);
+      const kept = execFileSync("debugfs", ["-R", "cat /upper/root/kept", guest.scratchFile], {
+        stdio: "pipe",
+      });
+      t.equal(kept.toString(), "kept\n");
+    },
+  );
+});
+
+await t.test("with crun", { timeout: TIMEOUT_MS }, async (t) => {
+  const guest = await bootVm(t.testdir(), "crun");
+  t.teardown(() => guest.close());
+  await replayTranscript(t, await environmentOf(guest));
+});
