@@ -1,0 +1,15 @@
+import { AgentError } from "../errors.ts";
+import type { UtilityVm } from "../hcs/utility-vm.ts";
+
+/** How long the guest's end may take to be noticed after its connection. */
+const DEATH_NOTICE_MS = 2_000;
+
+/** A lost connection is the symptom; the guest's death, noticed a moment later, is the cause. */
+export async function causeOf(error: unknown, uvm: UtilityVm): Promise<unknown> {
+  if (!(error instanceof AgentError) || error.code !== "TRANSPORT_CLOSED") return error;
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, DEATH_NOTICE_MS, undefined);
+  const death = await Promise.race([uvm.died, promise]);
+  clearTimeout(timer);
+  return death === undefined ? error : new AgentError("TRANSPORT_CLOSED", death.message, { cause: error });
+}

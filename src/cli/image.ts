@@ -1,0 +1,55 @@
+/** The image that `lcow` boots: where it is, and building it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { access } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { AgentError } from "../errors.ts";
+
+const root = new URL("../../", import.meta.url);
+
+export interface Image {
+  readonly kernel: string;
+  readonly initrd: string;
+}
+
+export const defaultImage: Image = {
+  kernel: fileURLToPath(new URL("out/kernel", root)),
+  initrd: fileURLToPath(new URL("out/initrd.img", root)),
+};
+
+/** Builds what is missing of the image, or older than its sources; says how far it is on standard error. */
+export async function buildImage(args: readonly string[] = []): Promise<number> {
+  const build = fileURLToPath(new URL("rootfs/build.ts", root));
+  const child = spawn(process.execPath, [build, ...args], { stdio: ["ignore", 2, 2] });
+  const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
+  return signal === null ? (code ?? 1) : 1;
+}
+
+/**
+ * The named files, or the default image, which is built when it is not there yet.
+ * @throws AgentError HELPER_FAILED
+ */
+export async function findImage(named: Partial<Image>): Promise<Image> {
+  const image = { ...defaultImage, ...named };
+  const missing = await Promise.all(
+    Object.values(defaultImage)
+      .filter((file) => Object.values(image).includes(file))
+      .map((file) =>
+        access(file).then(
+          () => false,
+          () => true,
+        ),
+      ),
+  );
+  if (missing.includes(true)) {
+    process.stderr.write("lcow: there is no image yet; building it, once\n");
+    if ((await buildImage()) !== 0) {
+      throw new AgentError("HELPER_FAILED", "the image could not be built; see above, or try: npm run image");
+    }
+  }
+  return image;
+}
+
+export async function main(words: readonly string[]): Promise<number> {
+  return await buildImage(words);
+}

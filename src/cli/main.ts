@@ -1,0 +1,79 @@
+/**
+ * The `lcow` command. Every subcommand is loaded when it is asked for: starting up takes most of the time of a
+ * short container.
+ */
+import { nearest, UsageError } from "./arguments.ts";
+import { serviceCommands } from "./service/commands.ts";
+
+/** Exit status for a command line that was not understood. */
+const USAGE_ERROR = 2;
+/** Exit status when the container was not started, as with Docker. */
+const START_FAILED = 125;
+
+interface Command {
+  readonly summary: string;
+  load(): Promise<{ main(words: readonly string[]): Promise<number> }>;
+}
+
+const commands: Readonly<Record<string, Command>> = {
+  run: { summary: "run a command in a new container", load: () => import("./run/command.ts") },
+  boot: { summary: "boot a virtual machine and open a shell in it", load: () => import("./boot.ts") },
+  image: { summary: "build the image that run and boot use", load: () => import("./image.ts") },
+  ...serviceCommands,
+};
+
+async function main(words: readonly string[]): Promise<number> {
+  const [name = "--help", ...rest] = words;
+  if (name === "--help" || name === "-h" || name === "help") {
+    process.stdout.write(help());
+    // Asking for help is no error; saying nothing is.
+    return words.length === 0 ? USAGE_ERROR : 0;
+  }
+  if (name === "--version" || name === "-V") {
+    const { version } = await import("../gcs/version.ts");
+    process.stdout.write(`lcow ${version}\n`);
+    return 0;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    const near = nearest(name, [...Object.keys(commands), "--help", "--version"]);
+    const kind = name.startsWith("-") ? "option" : "command";
+    throw new UsageError(`unknown ${kind} ${name}${near === undefined ? "" : `; did you mean ${near}?`}`);
+  }
+  return await (await command.load()).main(rest);
+}
+
+function help(): string {
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`);
+  return `lcow: Linux containers, driven through a guest compute service.
+
+Usage: lcow COMMAND [OPTIONS]
+
+Commands:
+${lines.join("\n")}
+
+Options:
+  -h, --help     show this help; "lcow COMMAND --help" tells more
+  -V, --version  show the version
+
+Examples:
+  lcow run -- /bin/uname -a                       in a container in a virtual machine
+  lcow run --local -- /bin/sh -c 'echo hello'     in a container on this machine
+`;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof UsageError) {
+    process.stderr.write(`lcow: ${error.message}\nSee: lcow --help\n`);
+    process.exitCode = USAGE_ERROR;
+  } else {
+    const { AgentError, describeError } = await import("../errors.ts");
+    const code = error instanceof AgentError ? error.code : "INTERNAL";
+    process.stderr.write(`lcow: ${describeError(error)} [${code}]\n`);
+    process.exitCode = START_FAILED;
+  }
+}
+// What is still open now, standard input say, must not keep the command alive.
+process.exit();

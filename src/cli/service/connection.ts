@@ -1,0 +1,52 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import * as client from "../../hcs/serve/client.ts";
+import { defaultStateDirectory, serviceSocket } from "../../hcs/serve/paths.ts";
+import type { OptionDescription, ParsedArguments } from "../arguments.ts";
+
+export const STATE_OPTION: OptionDescription = {
+  name: "state-directory",
+  value: "DIR",
+  help: "of the service (default $LCOW_STATE_DIRECTORY or /run/lcow)",
+};
+export const JSON_OPTION: OptionDescription = { name: "json", help: "for programs: JSON instead of a table" };
+export const HELP_OPTION: OptionDescription = { name: "help", short: "h", help: "show this help" };
+
+export function stateDirectory(found: ParsedArguments): string {
+  return found.value("state-directory") ?? defaultStateDirectory();
+}
+
+/** Calls of the service. Every method throws AgentError: DIAL_FAILED when it does not run, or what it answers. */
+export class Connection {
+  readonly #socket: string;
+
+  constructor(found: ParsedArguments) {
+    this.#socket = serviceSocket(stateDirectory(found));
+  }
+
+  async get(path: string): Promise<unknown> {
+    return await client.callJson(this.#socket, "GET", path);
+  }
+
+  async post(path: string, body: object = {}): Promise<unknown> {
+    return await client.callJson(this.#socket, "POST", path, body);
+  }
+
+  async delete(path: string): Promise<void> {
+    await client.callJson(this.#socket, "DELETE", path);
+  }
+
+  /** A response that is read as it comes. */
+  async stream(path: string): Promise<IncomingMessage> {
+    return await client.call(this.#socket, "GET", path);
+  }
+
+  async attach(path: string): Promise<Duplex> {
+    return await client.attach(this.#socket, path);
+  }
+}
+
+/** Path of a system's part. */
+export function systemPath(id: string, part = ""): string {
+  return `/systems/${encodeURIComponent(id)}${part === "" ? "" : `/${part}`}`;
+}

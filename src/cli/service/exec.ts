@@ -1,0 +1,34 @@
+import { UsageError } from "../arguments.ts";
+import { windowSize } from "../run/terminal.ts";
+import { attachStreams } from "./attach.ts";
+import { systemPath } from "./connection.ts";
+import { PROCESS_OPTIONS, processParameters } from "./create.ts";
+import { verb } from "./verb.ts";
+
+export const { main } = verb("exec", {
+  operands: "NAME [--] COMMAND [ARGUMENT...]",
+  about: "Runs a further command in a running container. The exit status is the command's.",
+  options: [
+    ...PROCESS_OPTIONS,
+    { name: "detach", short: "d", help: "do not wait; print the process id" },
+    { name: "in-vm", help: "outside the container, in its virtual machine" },
+  ],
+  count: [2, Number.POSITIVE_INFINITY],
+  async run(found, service) {
+    const [id = "", ...rest] = found.operands;
+    const command = rest[0] === "--" ? rest.slice(1) : rest;
+    if (command.length === 0) throw new UsageError("exec needs a COMMAND");
+    const [interactive, terminal, detach] = [found.has("interactive"), found.has("tty"), found.has("detach")];
+    const size = terminal ? windowSize() : undefined;
+    const parameters = {
+      ...processParameters(found, command),
+      ...(size !== undefined && { ConsoleSize: [size.rows, size.columns] }),
+      ...(found.has("in-vm") && { CreateInUtilityVm: true }),
+    };
+    const body = { parameters, attach: !detach };
+    const { pid } = (await service.post(systemPath(id, "processes"), body)) as { pid: number };
+    if (!detach) return await attachStreams(service, { id, pid, interactive, terminal });
+    process.stdout.write(`${pid}\n`);
+    return 0;
+  },
+});

@@ -1,0 +1,37 @@
+import { JSON_OPTION } from "./connection.ts";
+import { formatAge, print } from "./table.ts";
+import { verb } from "./verb.ts";
+
+interface Listed {
+  readonly Id: string;
+  readonly SystemType: string;
+  readonly State: string;
+  readonly Owner?: string;
+  readonly HostingSystemId?: string;
+  readonly CreatedAt: string;
+  readonly Command: string;
+}
+
+export const { main } = verb("list", {
+  operands: "",
+  about: "Shows the systems that the service has.",
+  options: [JSON_OPTION, { name: "names", short: "q", help: "names only, one a line" }],
+  count: [0, 0],
+  async run(found, service) {
+    const systems = (await service.get("/systems")) as Listed[];
+    if (found.has("names")) {
+      for (const { Id } of systems) process.stdout.write(`${Id}\n`);
+      return 0;
+    }
+    const rows = systems.map(
+      ({ Id, SystemType, State, Owner = "", HostingSystemId = "", CreatedAt, Command }) => [
+        ...[Id, SystemType, State, Owner, HostingSystemId],
+        formatAge(Date.now() - Date.parse(CreatedAt)),
+        Command.length > 40 ? `${Command.slice(0, 37)}...` : Command,
+      ],
+    );
+    const heading = ["NAME", "TYPE", "STATE", "OWNER", "HOST", "AGE", "COMMAND"];
+    print(heading, rows, { wanted: found.has("json"), data: systems });
+    return 0;
+  },
+});

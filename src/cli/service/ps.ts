@@ -1,0 +1,43 @@
+import { JSON_OPTION, systemPath } from "./connection.ts";
+import { print } from "./table.ts";
+import { verb } from "./verb.ts";
+
+interface Known {
+  readonly pid: number;
+  readonly init: boolean;
+  readonly command: string;
+  readonly exitCode?: number;
+}
+
+export const { main } = verb("ps", {
+  operands: "NAME",
+  about: `Shows a container's processes, by their ids in the virtual machine. Those started with create and exec have
+a command; the others are their children.`,
+  options: [JSON_OPTION, { name: "all", short: "a", help: "also those that have exited" }],
+  count: [1, 1],
+  async run(found, service) {
+    const [id = ""] = found.operands;
+    const known = (await service.get(systemPath(id, "processes"))) as Known[];
+    const properties = (await service.get(`${systemPath(id)}?v1=ProcessList`).catch((error: unknown) => {
+      // What has stopped has none; those that are known have their exit codes.
+      if (found.has("all")) return {};
+      throw error;
+    })) as { ProcessList?: { ProcessId: number }[] };
+    const running = (properties.ProcessList ?? []).map(({ ProcessId }) => ProcessId);
+    const kept = known.filter(
+      ({ pid, exitCode }) => running.includes(pid) || (found.has("all") && exitCode !== undefined),
+    );
+    const others = running.filter((pid) => !known.some((process) => process.pid === pid));
+    const data = [...kept, ...others.map((pid): Known => ({ pid, init: false, command: "" }))].toSorted(
+      (one, other) => one.pid - other.pid,
+    );
+    const rows = data.map(({ pid, init, command, exitCode }) => [
+      String(pid),
+      init ? "init" : command === "" ? "child" : "exec",
+      exitCode === undefined ? "running" : `exited ${exitCode}`,
+      command,
+    ]);
+    print(["PID", "KIND", "STATE", "COMMAND"], rows, { wanted: found.has("json"), data });
+    return 0;
+  },
+});

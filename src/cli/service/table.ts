@@ -1,0 +1,52 @@
+import { stringifyJson } from "../../protocol/json.ts";
+
+/** Prints rows in columns, with a heading; or, for programs, `data` as JSON. */
+export function print(
+  heading: readonly string[],
+  rows: readonly (readonly string[])[],
+  json: { readonly wanted: boolean; readonly data: unknown },
+): void {
+  if (json.wanted) {
+    process.stdout.write(`${stringifyJson(json.data)}\n`);
+    return;
+  }
+  const widths = heading.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
+  );
+  for (const row of [heading, ...rows]) {
+    const cells = row.map((cell, column) => printable(cell).padEnd(widths[column] ?? 0));
+    process.stdout.write(`${cells.join("  ").trimEnd()}\n`);
+  }
+}
+
+/** What came from a container must not command the terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, "?");
+}
+
+/** "1.5 MiB" */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** "3 minutes": how long ago, in the largest unit that fits. */
+export function formatAge(milliseconds: number): string {
+  const units: [number, string][] = [
+    [86_400_000, "day"],
+    [3_600_000, "hour"],
+    [60_000, "minute"],
+    [1_000, "second"],
+  ];
+  for (const [length, name] of units) {
+    const count = Math.floor(milliseconds / length);
+    if (count >= 1) return `${count} ${name}${count === 1 ? "" : "s"}`;
+  }
+  return "0 seconds";
+}
