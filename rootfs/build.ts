@@ -1,5 +1,6 @@
 /**
- * Builds the image: out/kernel, out/initrd.img, out/rootfs.ext4 and out/boot.img (the disk's first stage).
+ * Builds the image: out/kernel and out/vmlinux (the same, not compressed), out/initrd.img, out/rootfs.ext4 and
+ * out/boot.img (the disk's first stage).
  * npm run image -- [--out DIRECTORY] [--level N] [--refresh] [--force]
  *   --out      where to write; default out
  *   --level    of zstd, 1 to 22; a higher one takes longer and gives a smaller initrd
@@ -8,7 +9,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { AgentError, describeError } from "../src/errors.ts";
@@ -25,7 +26,8 @@ import { smallNode } from "./node.ts";
 import { findKernel, unpackPackages } from "./packages.ts";
 import { partSizes, sizeReport } from "./report.ts";
 import { squashfsImage } from "./squashfs.ts";
-import type { Tree } from "./tree.ts";
+import { Tree } from "./tree.ts";
+import { uncompressedKernel } from "./uncompressed-kernel.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 
@@ -44,13 +46,15 @@ function architecture(): image.Architecture {
   );
 }
 
-async function writeInitramfs(tree: Tree, output: string, level: number): Promise<void> {
-  const remedy = "install the Debian package zstd";
-  const compressed = await run(["zstd", "-q", "-c", `-${level}`], {
-    remedy,
+async function compressedCpio(tree: Tree): Promise<Buffer> {
+  return await run(["zstd", "-q", "-c", `-${image.compression.firstStage}`], {
+    remedy: "install the Debian package zstd",
     input: cpioArchive(tree, image.timestamp),
   });
-  writeFileSync(`${output}.partial`, compressed);
+}
+
+function writeWhole(output: string, bytes: Buffer): void {
+  writeFileSync(`${output}.partial`, bytes);
   renameSync(`${output}.partial`, output);
 }
 
@@ -112,17 +116,23 @@ async function main(): Promise<void> {
   const { timestamp } = image;
   // What changes often is small and goes on top, so that building again after a change takes no time.
   const own = full.filter((part) => image.ownParts.includes(part));
+  const layers = new Tree();
   for (const [name, layer] of Object.entries({ "0-base": full.without(own), "1-own": own })) {
     say(`compressing ${name} (zstd -${level})`);
-    memory.file(
+    layers.file(
       `layers/${name}.squashfs`,
       await squashfsImage(layer, { cache, timestamp, level, force: values.force }),
       name,
     );
   }
-  copyFileSync(kernel.image, path.join(out, "kernel"));
-  await writeInitramfs(memory, path.join(out, "initrd.img"), image.compression.outer);
-  await writeInitramfs(disk, path.join(out, "boot.img"), image.compression.default);
+  const packedKernel = readFileSync(kernel.image);
+  writeWhole(path.join(out, "kernel"), packedKernel);
+  writeWhole(path.join(out, "vmlinux"), await uncompressedKernel(packedKernel));
+  // Two archives, as for microcode. The layers are compressed themselves; a second time would make them 2 % smaller and
+  // take the guest twice as long to unpack.
+  const initrd = [cpioArchive(layers, timestamp), await compressedCpio(memory)];
+  writeWhole(path.join(out, "initrd.img"), Buffer.concat(initrd));
+  writeWhole(path.join(out, "boot.img"), await compressedCpio(disk));
   say("writing the disk");
   await writeDisk(full, path.join(out, "rootfs.ext4"), timestamp);
   const sizes = partSizes(full);

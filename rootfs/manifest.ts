@@ -5,7 +5,7 @@ import type { Unpacked } from "./packages.ts";
 import type { PartSize } from "./report.ts";
 import type { Tree } from "./tree.ts";
 
-export const outputs = ["kernel", "initrd.img", "boot.img", "rootfs.ext4"] as const;
+export const outputs = ["kernel", "vmlinux", "initrd.img", "boot.img", "rootfs.ext4"] as const;
 
 export interface Manifest {
   readonly key: string;

@@ -68,7 +68,7 @@ async function bootOnce(lives: number[]): Promise<Record<Stage, number>> {
   const start = performance.now();
   const times: Partial<Record<BootStage, number>> = {};
   const vm = await QemuUvm.start({
-    kernel: `${root}/out/kernel`,
+    kernel: `${root}/out/vmlinux`,
     initrd: `${root}/out/initrd.img`,
     onStage: (stage) => {
       times[stage] ??= performance.now() - start;

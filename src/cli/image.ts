@@ -13,7 +13,7 @@ export interface Image {
 }
 
 export const defaultImage: Image = {
-  kernel: fileURLToPath(new URL("out/kernel", root)),
+  kernel: fileURLToPath(new URL("out/vmlinux", root)),
   initrd: fileURLToPath(new URL("out/initrd.img", root)),
 };
 

@@ -29,10 +29,8 @@ export function agentArguments(logLevel: string, ociRuntime = "runc"): string[] 
   ];
 }
 
-/** What hcsshim passes in front of `--`, but for pci=off: QEMU's disks are on PCI. */
-export function kernelArguments(cpus: number): string[] {
-  return ["panic=-1", "quiet", `nr_cpus=${cpus}`, "brd.rd_nr=0", "pmtmr=0"];
-}
+/** What hcsshim passes in front of `--`, but for nr_cpus, which the driver knows, and pci=off: QEMU's disks are on PCI. */
+export const KERNEL_ARGUMENTS: readonly string[] = ["panic=-1", "quiet", "brd.rd_nr=0", "pmtmr=0"];
 
 export type BootStage = "kernel" | "init" | "agent" | "negotiated";
 
@@ -81,11 +79,9 @@ export class QemuUvm implements UtilityVm {
     const { ociRuntime, logLevel = "info", onLog, onStage, signal, firstRootLun = 0, ...machine } = options;
     const start = performance.now();
     const stage = (name: BootStage) => onStage?.(name, performance.now() - start);
-    const cpus = machine.cpus ?? 2;
     const vm = await QemuVm.create({
       ...machine,
-      cpus,
-      kernelArguments: [...kernelArguments(cpus), ...(machine.kernelArguments ?? [])],
+      kernelArguments: [...KERNEL_ARGUMENTS, ...(machine.kernelArguments ?? [])],
       initArguments: agentArguments(logLevel, ociRuntime),
     });
     let uvm: QemuUvm | undefined;

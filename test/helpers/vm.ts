@@ -4,7 +4,7 @@ import { buildImage, defaultImage } from "../../src/cli/image.ts";
 import { layerImage } from "../../src/hcs/layers/layer-image.ts";
 import { createScratchDisk } from "../../src/hcs/layers/scratch-disk.ts";
 import { QemuVm } from "../../src/hcs/qemu/qemu-vm.ts";
-import { agentArguments, kernelArguments } from "../../src/hcs/qemu-uvm.ts";
+import { agentArguments, KERNEL_ARGUMENTS } from "../../src/hcs/qemu-uvm.ts";
 import { executeBody, UVM } from "./gcs-requests.ts";
 import { RawHost, withDeadline } from "./raw-host.ts";
 import { busyboxRootfs } from "./rootfs.ts";
@@ -39,7 +39,7 @@ export async function bootVm(directory: string, ociRuntime = "runc"): Promise<Vm
   const layer = await layerImage(busyboxRootfs());
   const vm = await QemuVm.create({
     ...defaultImage,
-    kernelArguments: kernelArguments(2),
+    kernelArguments: KERNEL_ARGUMENTS,
     initArguments: agentArguments("debug", ociRuntime),
     disks: [
       { path: layer.path, readonly: true, lun: 0 },

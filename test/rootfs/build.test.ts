@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync 
 import { tmpdir } from "node:os";
 import path from "node:path";
 import tap, { test } from "tap";
-import { outputs } from "../../rootfs/manifest.ts";
+import { type Manifest, outputs } from "../../rootfs/manifest.ts";
 import { buildImage } from "./image.ts";
 
 tap.setTimeout(900_000);
@@ -70,19 +70,27 @@ test("the disk is a clean file system with everything in its place, owned by roo
 });
 
 test("the initrd is a first stage with the image in layers", (t) => {
-  const archive = execFileSync("zstd", ["-dc", path.join(first, "initrd.img")], { maxBuffer: 1 << 30 });
-  const names = execFileSync("cpio", ["-it", "--quiet"], { input: archive }).toString().trim().split("\n");
-  for (const name of [
-    "dev/console",
-    "etc/modules.list",
-    "init",
-    "layers/0-base.squashfs",
-    "layers/1-own.squashfs",
-  ]) {
-    t.ok(names.includes(name), name);
-  }
+  const initrd = readFileSync(path.join(first, "initrd.img"));
+  const list = (archive: Buffer) =>
+    execFileSync("cpio", ["-it", "--quiet"], { input: archive }).toString().trim().split("\n");
+  const packed = initrd.lastIndexOf(Buffer.from("28b52ffd", "hex"));
+  const layers = ["layers", "layers/0-base.squashfs", "layers/1-own.squashfs"];
+  t.same(list(initrd.subarray(0, packed)), layers, "as they are");
+  t.equal(packed % 4, 0, "where the kernel looks for the next archive");
+  const names = list(execFileSync("zstd", ["-dc"], { input: initrd.subarray(packed), maxBuffer: 1 << 30 }));
+  for (const name of ["dev/console", "etc/modules.list", "init"]) t.ok(names.includes(name), name);
   t.ok(names.some((name) => name.endsWith("/squashfs.ko")));
   t.same(names, [...names].sort(), "in a fixed order, so directories before what they hold");
+  t.end();
+});
+
+test("vmlinux is the kernel, unpacked", (t) => {
+  const release = /Linux version (\S+)/;
+  const vmlinux = readFileSync(path.join(first, "vmlinux")).toString("latin1");
+  const { kernelRelease } = JSON.parse(readFileSync(path.join(first, "image.json"), "utf8")) as Manifest;
+  t.equal(release.exec(vmlinux)?.[1], kernelRelease);
+  const notes = execFileSync("readelf", ["-n", path.join(first, "vmlinux")]).toString();
+  t.match(notes, /Xen .*0x00000012/, "with the entry that QEMU starts it at (PVH)");
   t.end();
 });
 

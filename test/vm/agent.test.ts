@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import t from "tap";
-import { kernelArguments } from "../../src/hcs/qemu-uvm.ts";
+import { KERNEL_ARGUMENTS } from "../../src/hcs/qemu-uvm.ts";
 import { requestTypeOf } from "../../src/protocol/messages.ts";
 import { sendBadInput } from "../gcs/suites/bad-input.ts";
 import type { GuestEnvironment } from "../gcs/suites/environment.ts";
@@ -70,7 +70,7 @@ await t.test("with runc", { timeout: TIMEOUT_MS }, async (t) => {
       const host = await guest.connect();
       await host.negotiate();
       const commandLine = (await guest.output(host, "cat /proc/cmdline")).trim();
-      t.match(commandLine, kernelArguments(2).join(" "));
+      t.match(commandLine, KERNEL_ARGUMENTS.join(" "));
       t.ok(
         commandLine.endsWith("-- -e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel debug"),
         commandLine,

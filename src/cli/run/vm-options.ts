@@ -7,7 +7,7 @@ const MIB = 1024 * 1024;
 
 /** Options about the virtual machine, shared by the commands that start one. */
 export const VM_OPTIONS: readonly OptionDescription[] = [
-  { name: "cpus", value: "N", help: "virtual CPUs (default 2)" },
+  { name: "cpus", value: "N", help: "virtual CPUs (default 2; emulated 1)" },
   { name: "kernel", value: "FILE", help: "the guest's kernel (default: the image's, built when missing)" },
   { name: "initrd", value: "FILE", help: "the guest's initrd (default: the image's)" },
   {

@@ -1,6 +1,6 @@
 /** What a virtual machine is made of. */
 export interface QemuConfig {
-  /** bzImage. */
+  /** bzImage, or an ELF file with a PVH entry (vmlinux), which starts without unpacking itself first. */
   readonly kernel: string;
   readonly initrd?: string;
   /** Added to the kernel's command line before `--`: "quiet root=/dev/sda ro". */
@@ -9,7 +9,7 @@ export interface QemuConfig {
   readonly initArguments?: readonly string[];
   /** MiB, at least 256; default 512. */
   readonly memoryMiB?: number;
-  /** Virtual CPUs; default 2. */
+  /** Virtual CPUs; default 2 under KVM, 1 emulated. */
   readonly cpus?: number;
   readonly disks?: readonly Disk[];
   readonly nics?: readonly Nic[];

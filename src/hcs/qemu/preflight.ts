@@ -5,8 +5,9 @@ import type { QemuConfig } from "./config.ts";
 /** Below this the kernel cannot even unpack a small initrd. MiB. */
 const LEAST_MEMORY_MIB = 256;
 /** "HdrS" at 0x202: the boot protocol of x86; Documentation/arch/x86/boot.rst in Linux. */
-const MAGIC = "HdrS";
-const MAGIC_OFFSET = 0x202;
+const BZ_IMAGE = { at: 0x202, bytes: Buffer.from("HdrS") };
+/** An ELF file of 64 bits. Whether it has the entry that QEMU needs, QEMU says. */
+const ELF = { at: 0, bytes: Buffer.from("\x7fELF\x02", "latin1") };
 /** Unpacked, an initrd is about this many times as large, while the packed one is in memory too. */
 const UNPACKED_RATIO = 3;
 
@@ -22,17 +23,21 @@ export async function checkConfig(config: QemuConfig): Promise<void> {
   if (!Number.isInteger(memory) || memory < least) {
     throw invalid(`${memory} MiB of memory are too little for this guest; give it at least ${least}`);
   }
-  const cpus = config.cpus ?? 2;
+  const { cpus = 1 } = config;
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 255) throw invalid(`${cpus} CPUs; use 1 to 255`);
 }
 
 async function checkKernel(path: string): Promise<void> {
   await checkFile("kernel", path);
   await using file = await open(path);
-  const magic = Buffer.alloc(MAGIC.length);
-  await file.read(magic, 0, magic.length, MAGIC_OFFSET);
-  if (magic.toString("latin1") === MAGIC) return;
-  throw invalid(`kernel ${path} is no x86 Linux kernel (bzImage); build the image anew or name another`);
+  for (const { at, bytes } of [BZ_IMAGE, ELF]) {
+    const found = Buffer.alloc(bytes.length);
+    await file.read(found, 0, found.length, at);
+    if (found.equals(bytes)) return;
+  }
+  throw invalid(
+    `kernel ${path} is no x86 Linux kernel (bzImage or vmlinux); build the image anew or name another`,
+  );
 }
 
 /** @returns its size in bytes */

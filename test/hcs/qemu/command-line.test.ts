@@ -29,7 +29,7 @@ test("what is asked for stands on QEMU's command line, and nothing else", async 
     choices,
   );
   t.same(values(parameters, "-append"), [
-    "console=ttyS0 panic=-1 random.trust_cpu=on quiet -- -e 1 /bin/gcs",
+    "console=ttyS0 panic=-1 random.trust_cpu=on nr_cpus=1 cryptomgr.notests noreplace-smp tsc=reliable quiet -- -e 1 /bin/gcs",
   ]);
   t.same(values(parameters, "-m"), ["300M"]);
   t.same(values(parameters, "-smp"), ["1"]);
@@ -57,6 +57,17 @@ test("real vsock takes the place of the forwarder", async (t) => {
   );
   t.same(values(parameters, "-device"), ["vhost-vsock-pci,guest-cid=77", "virtio-scsi-pci,id=scsi0"]);
   t.same(values(parameters, "-accel"), ["kvm"]);
+  t.same(values(parameters, "-smp"), ["2"]);
+  t.same(values(parameters, "-append"), ["console=ttyS0 panic=-1 random.trust_cpu=on nr_cpus=2"]);
+});
+
+test("an emulated machine has one processor, unless it is told otherwise", async (t) => {
+  const cpus = (config: { cpus?: number }) => {
+    const parameters = qemuArguments({ kernel: "/k", ...config }, choices);
+    return [values(parameters, "-smp"), values(parameters, "-accel"), values(parameters, "-append")[0]];
+  };
+  t.match(cpus({}), [["1"], ["tcg,thread=single,tb-size=256"], / nr_cpus=1 /]);
+  t.match(cpus({ cpus: 3 }), [["3"], ["tcg,thread=multi,tb-size=256"], / nr_cpus=3 /]);
 });
 
 test("disks are addressed by controller and unit, as the agent looks for them", async (t) => {

@@ -68,7 +68,7 @@ async function makeInitrd(t: Test): Promise<string> {
 test("sockets, dials and relays over AF_VSOCK, on the kernel of the image", async (t) => {
   await buildImage();
   const options = [
-    ...["-M", "q35", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024"],
+    ...["-M", "q35", "-accel", "tcg", "-m", "1024"],
     ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"],
     ...["-kernel", join(root, "out/kernel"), "-initrd", await makeInitrd(t)],
     ...["-append", "console=ttyS0 panic=-1 quiet"],
