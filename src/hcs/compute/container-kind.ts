@@ -184,11 +184,12 @@ export class ContainerKind implements SystemKind, Freezable {
   }
 
   async createProcess(parameters: CheckedParameters, options: CallOptions): Promise<GuestProcess> {
-    const process = await this.#startProcess(parameters, options);
-    const finished = finishOf(process);
+    const starting = this.#startProcess(parameters, options);
+    // From now on, as the container may have ended before the answer to the request is looked at.
+    const finished = starting.then(finishOf, () => undefined);
     this.#unfinished.add(finished);
     void finished.then(() => this.#unfinished.delete(finished));
-    return process;
+    return await starting;
   }
 
   async #startProcess(parameters: CheckedParameters, options: CallOptions): Promise<GuestProcess> {
