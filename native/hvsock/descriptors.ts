@@ -1,4 +1,4 @@
-import { binding } from "./binding.ts";
+import { binding, type NativePoll } from "./binding.ts";
 
 /** Sizes a relay's pipes ask for: what an unprivileged process may have by default (fs.pipe-max-size). */
 export const largePipeBytes = 1024 * 1024;
@@ -62,4 +62,25 @@ export function getWindowSize(fd: number): { readonly rows: number; readonly col
 /** Half-closes a connected socket; a half that the peer closed already is no error. */
 export function shutdownSocket(fd: number, how: "read" | "write"): void {
   binding.shutdown(fd, how);
+}
+
+/**
+ * Settles once a non-blocking pipe or socket takes bytes again, or never will: writing tells which. The wait does
+ * not keep the event loop alive, and the descriptor may be closed meanwhile.
+ * @throws Error with a code where the descriptor cannot be watched, e.g. EPERM for a file.
+ */
+export async function untilWritable(fd: number): Promise<void> {
+  // Its own duplicate: the loop allows one watch per descriptor.
+  const watched = binding.duplicateFd(fd);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let poll: NativePoll | undefined;
+  try {
+    poll = new binding.Poll(watched, () => resolve());
+    poll.setKeepsLoopAlive(false);
+    poll.start(binding.WRITABLE);
+    await promise;
+  } finally {
+    poll?.close();
+    binding.closeFd(watched);
+  }
 }

@@ -4,6 +4,7 @@
  * not fit, or cannot be written, is dropped and counted, and the count is told when the stream takes lines again.
  */
 import { write } from "node:fs";
+import { untilWritable } from "../../../native/hvsock/index.ts";
 
 /** Bytes that may wait for the stream. */
 const MAXIMUM_PENDING = 1024 * 1024;
@@ -68,8 +69,12 @@ export class LogStream {
 
   #writeAll(bytes: Buffer, done: (failed: boolean) => void): void {
     write(this.#fd, bytes, (error, written) => {
-      if (error?.code === "EAGAIN") setTimeout(() => this.#writeAll(bytes, done), 10);
-      else if (error) done(true);
+      if (error?.code === "EAGAIN") {
+        untilWritable(this.#fd).then(
+          () => this.#writeAll(bytes, done),
+          () => done(true),
+        );
+      } else if (error) done(true);
       else if (written < bytes.length) this.#writeAll(bytes.subarray(written), done);
       else done(false);
     });

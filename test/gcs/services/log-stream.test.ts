@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, createReadStream, openSync, readFileSync } from "node:fs";
 import t from "tap";
 import { pipe, setNonBlocking } from "../../../native/hvsock/index.ts";
 import { LogStream } from "../../../src/gcs/services/log-stream.ts";
@@ -50,12 +50,34 @@ await t.test("a stream whose reader is gone takes nothing down, and its losses a
 await t.test("a stream that is never read keeps a bounded number of bytes", async (t) => {
   const { readFd, writeFd } = pipe();
   setNonBlocking(writeFd, true);
-  t.teardown(() => closeSync(readFd));
   const stream = new LogStream(writeFd, dropped);
   const line = `${"x".repeat(1023)}\n`;
   const before = process.memoryUsage().heapUsed;
   for (let count = 0; count < 100_000; count++) stream.write(line);
   t.ok(process.memoryUsage().heapUsed - before < 32 * 1024 * 1024, "100 MB of lines were not kept");
   await stream.drained(100);
+  closeSync(readFd);
+  await stream.drained(5000);
   closeSync(writeFd);
+});
+
+await t.test("a slow reader gets every line, in order", async (t) => {
+  const { readFd, writeFd } = pipe();
+  setNonBlocking(writeFd, true);
+  const stream = new LogStream(writeFd, dropped);
+  const lines = Array.from({ length: 1000 }, (_, index) => `${index} ${"x".repeat(500)}\n`);
+  for (const line of lines) stream.write(line);
+  await stream.drained(50);
+  const reader = createReadStream("", { fd: readFd, highWaterMark: 4096 });
+  let text = "";
+  const read = (async () => {
+    for await (const chunk of reader) {
+      text += chunk;
+      await new Promise(setImmediate);
+    }
+  })();
+  await stream.drained(30_000);
+  closeSync(writeFd);
+  await read;
+  t.equal(text, lines.join(""));
 });

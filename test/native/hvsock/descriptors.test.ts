@@ -17,6 +17,7 @@ import {
   setWindowSize,
   shutdownSocket,
   socketPair,
+  untilWritable,
 } from "../../../native/hvsock/index.ts";
 import { countFds, temporaryDirectory } from "./support.ts";
 
@@ -44,6 +45,37 @@ test("every fd made here is close-on-exec, and blocking unless asked", async (t)
   for (const fd of [...blocking, mixed.readFd]) closeFd(fd);
   t.equal(countFds(), before);
   t.throws(() => closeFd(copy), { code: "EBADF" });
+});
+
+test("a full pipe is waited for until it takes bytes, or its reader is gone", async (t) => {
+  const before = countFds();
+  const { readFd, writeFd } = pipe({ writeNonBlocking: true });
+  const fill = () => {
+    try {
+      for (;;) writeSync(writeFd, Buffer.alloc(4096));
+    } catch (error) {
+      t.match(error, { code: "EAGAIN" });
+    }
+  };
+  fill();
+  // Such a wait does not keep the loop alive by itself.
+  const awake = setTimeout(() => t.fail("nothing happened"), 30_000);
+  let writable = false;
+  const waiting = untilWritable(writeFd).then(() => {
+    writable = true;
+  });
+  await new Promise(setImmediate);
+  t.notOk(writable, "it is full");
+  readSync(readFd, Buffer.alloc(65536));
+  await waiting;
+  fill();
+  const last = untilWritable(writeFd);
+  closeFd(readFd);
+  await last;
+  clearTimeout(awake);
+  t.throws(() => writeSync(writeFd, "x"), { code: "EPIPE" });
+  closeFd(writeFd);
+  t.equal(countFds(), before);
 });
 
 test("a pipe grows as far as the kernel lets it", async (t) => {
