@@ -23,6 +23,11 @@ export interface NativeRelay {
   setKeepsLoopAlive(on: boolean): void;
 }
 
+/** Catches one signal; see src/addon_signal.cc. */
+export interface NativeSignal {
+  close(): void;
+}
+
 /** What the binary exports. Functions throw Errors with `code`, `errno` and `syscall`. */
 export interface Binding {
   readonly READABLE: number;
@@ -36,6 +41,10 @@ export interface Binding {
     lingerMs: number,
     onEvent: (event: number, reason: number, errno: number) => void,
   ) => NativeRelay;
+
+  readonly SIGRTMIN: number;
+  readonly SIGRTMAX: number;
+  readonly Signal: new (number: number, callback: () => void) => NativeSignal;
 
   pipe(readNonBlocking: boolean, writeNonBlocking: boolean): [number, number];
   socketPair(): [number, number];

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -27,6 +27,45 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
     t.same(leftovers(footprint), []);
   });
 }
+
+test("every other signal that would end lcow reaches the command, real-time ones too", async (t) => {
+  const names = ["USR1", "USR2", "ALRM", "CONT", "ABRT", "STKFLT", "XCPU", "VTALRM", "PROF", "IO", "PWR"];
+  const numbers = [34, 35, 50, 63, 64];
+  const traps = [...names, ...numbers].map((signal) => `trap 'echo got ${signal}.' ${signal}`).join("; ");
+  const script = `${traps}; trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done`;
+  const running = new Lcow(t, ["run", "--local", "--", "/bin/sh", "-c", script]);
+  await running.shows("ready");
+  for (const signal of [...names, ...numbers]) {
+    // Node knows no numbers of real-time signals.
+    execFileSync("/bin/kill", ["-s", String(signal), String(running.pid)]);
+    await running.shows(`got ${signal}.`);
+  }
+  running.child.kill("SIGTERM");
+  t.match(await running.result(), { status: 9, stderr: "" });
+});
+
+test("job control and faults of lcow's own are not passed on; the size of a window neither", async (t) => {
+  const script =
+    "trap 'echo got it' TSTP WINCH URG CHLD PIPE; trap 'exit 9' TERM; echo ready; read x; echo $x; read y";
+  const running = new Lcow(t, ["run", "--local", "-i", "--", "/bin/sh", "-c", script]);
+  await running.shows("ready");
+  for (const name of ["SIGWINCH", "SIGURG", "SIGCHLD", "SIGPIPE"] as const) running.child.kill(name);
+  running.child.stdin?.write("goes on\n");
+  await running.shows("goes on");
+  running.child.kill("SIGTERM");
+  t.match(await running.result(), { status: 9, stdout: "ready\ngoes on\n" });
+});
+
+test("a signal that is no end and comes early waits for the command", async (t) => {
+  const running = new Lcow(t, ["run", "--local", "--", "/bin/sh", "-c", "echo ready; sleep 0.2; exit 3"]);
+  let footprint: Footprint | undefined;
+  while (footprint === undefined) {
+    await sleep(1);
+    [footprint] = agentsOf(running.pid);
+  }
+  for (const signal of ["USR2", "ALRM", "40"]) execFileSync("/bin/kill", ["-s", signal, String(running.pid)]);
+  t.match(await running.result(), { status: 3, stdout: "ready\n", stderr: "" });
+});
 
 test("a second SIGINT kills a command that does not listen, and says so", async (t) => {
   const running = new Lcow(t, ["run", "--local", "--", "/bin/sh", "-c", DEAF]);

@@ -88,6 +88,8 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   env.AddCleanupHook([data] {
     for (FdPoll* poll : data->polls) poll->Close();
     data->polls.clear();
+    for (SignalWatch* watch : data->signals) watch->Close();
+    data->signals.clear();
     for (uint64_t id : data->relays) RelayEngine::Get().Cancel(id);
     data->relays.clear();
     data->loop->Close();
@@ -96,6 +98,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   ExportPoll(env, exports);
   ExportProcess(env, exports);
   ExportRelay(env, exports);
+  ExportSignal(env, exports);
   ExportSocket(env, exports);
   ExportSystem(env, exports);
   return exports;

@@ -10,6 +10,7 @@
 
 #include "fd_poll.h"
 #include "main_loop.h"
+#include "signal_watch.h"
 #include "system_call_error.h"
 #include "unique_fd.h"
 
@@ -21,6 +22,7 @@ namespace hvsock {
 struct AddonData {
   std::shared_ptr<MainLoop> loop;
   std::unordered_set<FdPoll*> polls;
+  std::unordered_set<SignalWatch*> signals;
   std::unordered_set<uint64_t> relays;  // ids in the relay engine
 };
 
@@ -62,6 +64,7 @@ void ExportDescriptors(Napi::Env env, Napi::Object exports);
 void ExportPoll(Napi::Env env, Napi::Object exports);
 void ExportProcess(Napi::Env env, Napi::Object exports);
 void ExportRelay(Napi::Env env, Napi::Object exports);
+void ExportSignal(Napi::Env env, Napi::Object exports);
 void ExportSocket(Napi::Env env, Napi::Object exports);
 void ExportSystem(Napi::Env env, Napi::Object exports);
 

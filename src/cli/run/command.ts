@@ -59,9 +59,11 @@ and powers the machine off. With --local there is no machine: the container is r
 Options:
 ${formatOptions(OPTIONS)}
 
-Signals: SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to the command. It is process 1 of its container, which
-the kernel does not end by a signal it has no handler for. So a second SIGINT (Ctrl-C) kills it, and so does
-SIGTERM, SIGHUP or SIGQUIT when it still runs 10 seconds later. A terminal in raw mode sends keys, not signals.
+Signals are passed on to the command, real-time ones too; but not those of job control (SIGTSTP, SIGTTIN, SIGTTOU),
+of a fault (SIGSEGV and the like), and SIGPIPE, SIGURG, SIGCHLD; SIGWINCH is the size of a terminal. The command is
+process 1 of its container, which the kernel does not end by a signal it has no handler for. So a second SIGINT
+(Ctrl-C) kills it, and so does SIGTERM, SIGHUP or SIGQUIT when it still runs 10 seconds later. What asks for the end
+before the command runs ends the start. A terminal in raw mode sends keys, not signals.
 
 Exit status: the command's, 128+N when signal N ended it; and
   2    the command line was not understood

@@ -1,39 +1,64 @@
 import { constants } from "node:os";
-import type { GuestProcess } from "../../hcs/guest-process.ts";
+import { onSignal, realTimeSignals } from "../../../native/hvsock/signal.ts";
 
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
-type Forwarded = (typeof FORWARDED)[number];
+/** These ask a command to end. */
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
+/**
+ * These mean what a command takes them for. With the real-time ones they are all that would end this process, but for
+ * its own faults (SIGSEGV, SIGSYS and their like) and what cannot be caught. Not passed on, since they are about this
+ * process and its terminal: SIGTSTP, SIGTTIN, SIGTTOU (job control), SIGWINCH (a new size), SIGPIPE, SIGXFSZ (its
+ * output), SIGCHLD and SIGURG.
+ */
+const OTHERS = [
+  ...["SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT", "SIGABRT", "SIGSTKFLT"],
+  ...["SIGXCPU", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR"],
+] as NodeJS.Signals[];
 /** How long a command may take to end on SIGTERM, SIGHUP or SIGQUIT; what `docker stop` gives. */
 const GRACE_MS = 10_000;
 /** After that much silence the user of Ctrl-C is told what else there is. */
-const HINT_MS = 2_000;
+const HINT_MS = 1_000;
 /** How long a command may go on when nobody reads its output any more. */
 const PIPE_GRACE_MS = 500;
 /** How long after SIGKILL the output may still find a reader. */
 const OUTPUT_MS = 3_000;
 
+/** Where signals go: a process in a guest, or one that the service keeps. */
+export interface SignalTarget {
+  /** May reject: whoever waits for the process learns how it ended. */
+  signal(number: number): Promise<unknown>;
+}
+
 /**
- * Our signals become the container's. Before there is a process to signal, they abort the start.
+ * Our signals become the command's. Before there is a command, those that ask for the end abort the start, and the
+ * others wait for it.
  *
  * A container's init is not ended by a signal it has no handler for; pid_namespaces(7). So a signal that asks for
  * the end is followed by SIGKILL: at the second Ctrl-C, or after a grace period.
+ *
+ * One for a whole verb: make it first, forwardTo() once there is a command, stop() when it has ended.
  */
 export class SignalForwarder {
   readonly #abort = new AbortController();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #gaveUp = Promise.withResolvers<void>();
   readonly #say: (text: string) => void;
-  #process: GuestProcess | undefined;
+  /** Came too early. As in the kernel, each is pending once. */
+  readonly #pending = new Set<number>();
+  #target: SignalTarget | undefined;
+  #isStopped = false;
   #interrupts = 0;
-  #received: Forwarded | undefined;
+  #received: number | undefined;
 
   /** @param say tells the user something. */
   constructor(say: (text: string) => void) {
     this.#say = say;
-    for (const name of FORWARDED) process.on(name, this.#onSignal);
+    for (const name of ENDING) process.on(name, () => this.#onEnding(name));
+    for (const name of OTHERS) process.on(name, () => this.#onOther(constants.signals[name]));
+    // Node has no names for these.
+    for (const number of realTimeSignals) onSignal(number, () => this.#onOther(number));
   }
 
-  /** Fires when a signal comes before forwardTo(). */
+  /** Fires when a signal asks for the end before forwardTo(). */
   get aborted(): AbortSignal {
     return this.#abort.signal;
   }
@@ -45,12 +70,13 @@ export class SignalForwarder {
 
   /** 128+N for the signal that aborted the start. */
   get abortStatus(): number | undefined {
-    if (!this.#abort.signal.aborted || this.#received === undefined) return undefined;
-    return 128 + constants.signals[this.#received];
+    return this.#received === undefined ? undefined : 128 + this.#received;
   }
 
-  forwardTo(process: GuestProcess): void {
-    this.#process = process;
+  forwardTo(target: SignalTarget): void {
+    this.#target = target;
+    for (const number of this.#pending) this.#send(number);
+    this.#pending.clear();
   }
 
   /**
@@ -64,27 +90,33 @@ export class SignalForwarder {
 
   /** The command has ended: signals do nothing any more, since only cleaning up is left to do. */
   stop(): void {
+    this.#isStopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
-    this.#process = undefined;
+    this.#target = undefined;
     this.#abort.abort();
   }
 
-  readonly #onSignal = (name: NodeJS.Signals): void => {
-    const signal = name as Forwarded;
-    if (this.#process === undefined) {
-      this.#received ??= signal;
+  #onEnding(name: (typeof ENDING)[number]): void {
+    const number = constants.signals[name];
+    if (this.#target === undefined) {
+      if (!this.#isStopped) this.#received ??= number;
       this.#abort.abort();
       return;
     }
-    if (signal === "SIGINT" && ++this.#interrupts >= 2) {
+    if (name === "SIGINT" && ++this.#interrupts >= 2) {
       this.#kill("interrupted again");
       return;
     }
-    this.#send(constants.signals[signal]);
-    if (signal === "SIGINT")
+    this.#send(number);
+    if (name === "SIGINT")
       this.#after(HINT_MS, () => this.#say("the command still runs; Ctrl-C again kills it"));
-    else this.#after(GRACE_MS, () => this.#kill(`it still runs ${GRACE_MS / 1000} seconds after ${signal}`));
-  };
+    else this.#after(GRACE_MS, () => this.#kill(`it still runs ${GRACE_MS / 1000} seconds after ${name}`));
+  }
+
+  #onOther(number: number): void {
+    if (this.#target === undefined) this.#pending.add(number);
+    else this.#send(number);
+  }
 
   #kill(why: string): void {
     this.#say(`${why}: killing the command (SIGKILL)`);
@@ -94,7 +126,7 @@ export class SignalForwarder {
 
   #send(signal: number): void {
     // A lost guest is told to whoever waits for the process; there is nothing to add here.
-    this.#process?.signal(signal).catch(() => undefined);
+    this.#target?.signal(signal).catch(() => undefined);
   }
 
   #after(ms: number, act: () => void): void {

@@ -1,0 +1,18 @@
+import { binding } from "./binding.ts";
+
+/** The signals that Node has no names for: numbers of SIGRTMIN to SIGRTMAX, less those that the C library keeps. */
+export const realTimeSignals: readonly number[] = Array.from(
+  { length: binding.SIGRTMAX - binding.SIGRTMIN + 1 },
+  (_, index) => binding.SIGRTMIN + index,
+);
+
+/**
+ * Catches a signal by its number, real-time ones included, in place of its default action. Several that come while
+ * the event loop is busy may be told one by one. Does not keep the loop alive.
+ * @returns stops catching it
+ * @throws Error with code EINVAL for one that cannot be caught (SIGKILL, SIGSTOP)
+ */
+export function onSignal(number: number, callback: () => void): () => void {
+  const watch = new binding.Signal(number, callback);
+  return () => watch.close();
+}
