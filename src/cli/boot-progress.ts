@@ -1,5 +1,6 @@
 /** Shows where a boot is, on a terminal's one line; and how long each stage took, when asked for. */
 import type { BootStage } from "../hcs/qemu-uvm.ts";
+import { printError } from "./output.ts";
 
 const stages: readonly (BootStage | "container")[] = ["kernel", "init", "agent", "negotiated", "container"];
 
@@ -19,7 +20,7 @@ export class BootProgress {
   /** @param options.times prints a line a stage, instead of one that changes. */
   constructor(options: { readonly times: boolean }) {
     this.#line = !options.times && process.stderr.isTTY === true;
-    if (options.times) this.#print = (text) => process.stderr.write(`${text}\n`);
+    if (options.times) this.#print = (text) => printError(`${text}\n`);
   }
 
   #print: (text: string) => void = () => {};
@@ -33,12 +34,12 @@ export class BootProgress {
     );
     if (!this.#line) return;
     this.#shown = true;
-    process.stderr.write(`\r\x1b[Klcow: ${seconds} s  ${descriptions[stage]} ...`);
+    printError(`\r\x1b[Klcow: ${seconds} s  ${descriptions[stage]} ...`);
   }
 
   /** Takes the line away: what follows is the container's. */
   done(): void {
-    if (this.#shown) process.stderr.write("\r\x1b[K");
+    if (this.#shown) printError("\r\x1b[K");
     this.#shown = false;
   }
 }

@@ -3,6 +3,7 @@ import { isatty } from "node:tty";
 import { formatOptions, type OptionDescription, parseArguments, UsageError } from "./arguments.ts";
 import { BootProgress } from "./boot-progress.ts";
 import { causeOf } from "./cause.ts";
+import { print } from "./output.ts";
 import { startUtilityVm } from "./run/session.ts";
 import { followWindowSize, makeRaw, windowSize } from "./run/terminal.ts";
 import { readSize, readVmOptions, VM_OPTIONS } from "./run/vm-options.ts";
@@ -27,7 +28,7 @@ ${formatOptions(OPTIONS)}
 export async function main(words: readonly string[]): Promise<number> {
   const found = parseArguments(OPTIONS, words);
   if (found.has("help")) {
-    process.stdout.write(HELP);
+    await print(HELP);
     return 0;
   }
   if (found.operands[0] === "") throw new UsageError("the COMMAND is empty");

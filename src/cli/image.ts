@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { access } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { AgentError } from "../errors.ts";
+import { say } from "./output.ts";
 
 const root = new URL("../../", import.meta.url);
 
@@ -42,7 +43,7 @@ export async function findImage(named: Partial<Image>): Promise<Image> {
       ),
   );
   if (missing.includes(true)) {
-    process.stderr.write("lcow: there is no image yet; building it, once\n");
+    say("there is no image yet; building it, once");
     if ((await buildImage()) !== 0) {
       throw new AgentError("HELPER_FAILED", "the image could not be built; see above, or try: npm run image");
     }

@@ -3,6 +3,7 @@
  * short container.
  */
 import { nearest, UsageError } from "./arguments.ts";
+import { errorsPrinted, OutputError, print, printError, say } from "./output.ts";
 import { serviceCommands } from "./service/commands.ts";
 
 /** Exit status for a command line that was not understood. */
@@ -25,13 +26,13 @@ const commands: Readonly<Record<string, Command>> = {
 async function main(words: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = words;
   if (name === "--help" || name === "-h" || name === "help") {
-    process.stdout.write(help());
+    await print(help());
     // Asking for help is no error; saying nothing is.
     return words.length === 0 ? USAGE_ERROR : 0;
   }
   if (name === "--version" || name === "-V") {
     const { version } = await import("../gcs/version.ts");
-    process.stdout.write(`lcow ${version}\n`);
+    await print(`lcow ${version}\n`);
     return 0;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
@@ -62,18 +63,28 @@ Examples:
 `;
 }
 
+// A file that may not grow (ulimit -f) is a failed write, and told as that.
+process.on("SIGXFSZ", () => undefined);
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (error instanceof UsageError) {
-    process.stderr.write(`lcow: ${error.message}\nSee: lcow --help\n`);
-    process.exitCode = USAGE_ERROR;
-  } else {
-    const { AgentError, describeError } = await import("../errors.ts");
-    const code = error instanceof AgentError ? error.code : "INTERNAL";
-    process.stderr.write(`lcow: ${describeError(error)} [${code}]\n`);
-    process.exitCode = START_FAILED;
-  }
+  process.exitCode = await tell(error);
 }
+await errorsPrinted();
 // What is still open now, standard input say, must not keep the command alive.
 process.exit();
+
+/** @returns the exit status */
+async function tell(error: unknown): Promise<number> {
+  if (error instanceof UsageError) {
+    printError(`lcow: ${error.message}\nSee: lcow --help\n`);
+    return USAGE_ERROR;
+  }
+  if (error instanceof OutputError) {
+    if (!error.isReaderGone) say(error.message);
+    return error.status;
+  }
+  const { AgentError, describeError } = await import("../errors.ts");
+  say(`${describeError(error)} [${error instanceof AgentError ? error.code : "INTERNAL"}]`);
+  return START_FAILED;
+}

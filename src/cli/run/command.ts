@@ -1,4 +1,5 @@
 import { formatOptions, type OptionDescription, parseArguments, UsageError } from "../arguments.ts";
+import { print } from "../output.ts";
 import type { RunOptions } from "./run.ts";
 import { readSize, readVmOptions, VM_OPTIONS } from "./vm-options.ts";
 
@@ -83,7 +84,7 @@ Examples:
 export async function main(words: readonly string[]): Promise<number> {
   const options = readOptions(words);
   if (options === "help") {
-    process.stdout.write(HELP);
+    await print(HELP);
     return 0;
   }
   const { run } = await import("./run.ts");

@@ -1,34 +1,7 @@
-import { constants, createWriteStream, fstatSync, openSync } from "node:fs";
+import { constants, fstatSync } from "node:fs";
 import { Socket } from "node:net";
-import type { Readable, Writable } from "node:stream";
-import { isatty } from "node:tty";
-
-/** The same file through a file description of our own, or undefined: no /proc, or not ours to open. */
-function reopen(fd: number, flags: number): number | undefined {
-  try {
-    return openSync(`/proc/self/fd/${fd}`, flags | constants.O_NOCTTY);
-  } catch {
-    // The inherited one does as well, only that its modes are shared with the caller's other programs.
-    return undefined;
-  }
-}
-
-/**
- * A stream on file descriptor 1 or 2 that never blocks this process, whether it is read or not: signals must
- * still be heard. process.stdout blocks on some kinds of files; on others it makes non-blocking what we share with
- * the caller's other programs.
- */
-function openOutput(fd: 1 | 2): Writable {
-  const stats = fstatSync(fd);
-  if (stats.isFIFO()) {
-    const own = reopen(fd, constants.O_WRONLY | constants.O_NONBLOCK);
-    return new Socket({ fd: own ?? fd, readable: false, writable: true });
-  }
-  if (stats.isSocket()) return new Socket({ fd, readable: false, writable: true });
-  // A regular file is never opened anew: the offset in it is shared with the caller.
-  const own = isatty(fd) ? reopen(fd, constants.O_WRONLY) : undefined;
-  return createWriteStream("", { fd: own ?? fd, autoClose: false });
-}
+import type { Readable } from "node:stream";
+import { openOutput, reopen } from "../output.ts";
 
 /** Standard input, without making a shared pipe non-blocking. */
 export function openInput(): Readable {

@@ -6,6 +6,7 @@ import type { GuestProcess } from "../../hcs/guest-process.ts";
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
 import { BootProgress } from "../boot-progress.ts";
 import { causeOf } from "../cause.ts";
+import { say } from "../output.ts";
 import { START_FAILED, statusOfStartFailure } from "./exit-status.ts";
 import { copyOutput, openInput } from "./output.ts";
 import { type SessionOptions, startUtilityVm } from "./session.ts";
@@ -30,8 +31,6 @@ export interface RunOptions extends SessionOptions {
 /** @returns the exit status. */
 export async function run(options: RunOptions): Promise<number> {
   const signals = new SignalForwarder(say);
-  // After a hang-up of the terminal there is nobody to tell anything.
-  process.stderr.on("error", () => undefined);
   const progress = new BootProgress({ times: options.times });
   const started = performance.now();
   let uvm: UtilityVm | undefined;
@@ -148,8 +147,4 @@ function attachTerminal(
     unfollow();
     restore?.();
   };
-}
-
-function say(text: string): void {
-  process.stderr.write(`lcow: ${text}\n`);
 }

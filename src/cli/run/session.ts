@@ -1,5 +1,6 @@
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
 import type { BootProgress } from "../boot-progress.ts";
+import { printError } from "../output.ts";
 
 /** Where a container runs, as the command line says it. */
 export interface SessionOptions {
@@ -26,7 +27,7 @@ export async function startUtilityVm(
   const common = {
     signal,
     ...(ociRuntime !== undefined && { ociRuntime }),
-    ...(logLevel !== undefined && { logLevel, onLog: (text: string) => void process.stderr.write(text) }),
+    ...(logLevel !== undefined && { logLevel, onLog: (text: string) => printError(text) }),
   };
   if (options.local) {
     const { LocalUvm } = await import("../../hcs/local-uvm.ts");

@@ -4,6 +4,7 @@ import { isatty } from "node:tty";
 import { AgentError } from "../../errors.ts";
 import { channels, encodeFrames, FrameReader } from "../../hcs/serve/stdio-frames.ts";
 import { parseJson } from "../../protocol/json.ts";
+import { print, printError } from "../output.ts";
 import { openInput } from "../run/output.ts";
 import { followWindowSize, makeRaw, type WindowSize } from "../run/terminal.ts";
 import { type Connection, systemPath } from "./connection.ts";
@@ -65,8 +66,8 @@ async function receive(connection: Duplex): Promise<number> {
   const reader = new FrameReader();
   for await (const chunk of connection as AsyncIterable<Buffer>) {
     for (const { channel, data } of reader.push(chunk)) {
-      if (channel === channels.stdout) await write(process.stdout, data);
-      if (channel === channels.stderr) await write(process.stderr, data);
+      if (channel === channels.stdout) await print(data);
+      if (channel === channels.stderr) printError(data);
       if (channel !== channels.exit) continue;
       const exit = parseJson(data.toString()) as { exitCode?: number; error?: string };
       if (exit.exitCode !== undefined) return exit.exitCode;
@@ -77,8 +78,4 @@ async function receive(connection: Duplex): Promise<number> {
     "TRANSPORT_CLOSED",
     "the service closed the connection; how the process ended is unknown",
   );
-}
-
-async function write(target: NodeJS.WriteStream, data: Buffer): Promise<void> {
-  if (!target.write(data)) await new Promise((resolve) => target.once("drain", resolve));
 }

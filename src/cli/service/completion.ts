@@ -1,4 +1,5 @@
 import { UsageError } from "../arguments.ts";
+import { print } from "../output.ts";
 
 /** Names of systems come from the service; without one there are none. */
 const BASH = `# bash completion for lcow. To use it: source <(lcow completion bash)
@@ -26,13 +27,13 @@ export function completionMain(commands: readonly string[]) {
   return async (words: readonly string[]): Promise<number> => {
     const [shell, ...rest] = words;
     if (shell === "--help" || shell === "-h") {
-      process.stdout.write(
+      await print(
         "Usage: lcow completion bash\n\nPrints what makes bash complete lcow's commands, options and names.\n",
       );
       return 0;
     }
     if (shell !== "bash" || rest.length > 0) throw new UsageError("completion knows bash only");
-    process.stdout.write(BASH.replace("@COMMANDS@", commands.join(" ")));
+    await print(BASH.replace("@COMMANDS@", commands.join(" ")));
     return 0;
   };
 }

@@ -3,6 +3,7 @@ import { userInfo } from "node:os";
 import type { ComputeSystemDocument } from "../../hcs/compute/document.ts";
 import type { ProcessParameters } from "../../hcs/compute/schema2.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
+import { print } from "../output.ts";
 import { verb } from "./verb.ts";
 
 export const PROCESS_OPTIONS: readonly OptionDescription[] = [
@@ -60,7 +61,7 @@ process. They outlive this command.`,
     const document = await makeDocument(found);
     const init = processParameters(found, command);
     await service.post("/systems", { id, document, init });
-    process.stdout.write(`${id}\n`);
+    await print(`${id}\n`);
     return 0;
   },
 });

@@ -1,4 +1,5 @@
 import { UsageError } from "../arguments.ts";
+import { print } from "../output.ts";
 import { windowSize } from "../run/terminal.ts";
 import { attachStreams } from "./attach.ts";
 import { systemPath } from "./connection.ts";
@@ -28,7 +29,7 @@ export const { main } = verb("exec", {
     const body = { parameters, attach: !detach };
     const { pid } = (await service.post(systemPath(id, "processes"), body)) as { pid: number };
     if (!detach) return await attachStreams(service, { id, pid, interactive, terminal });
-    process.stdout.write(`${pid}\n`);
+    await print(`${pid}\n`);
     return 0;
   },
 });

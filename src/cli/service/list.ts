@@ -1,5 +1,6 @@
+import { print } from "../output.ts";
 import { JSON_OPTION } from "./connection.ts";
-import { formatAge, print } from "./table.ts";
+import { formatAge, printTable } from "./table.ts";
 import { verb } from "./verb.ts";
 
 interface Listed {
@@ -20,7 +21,7 @@ export const { main } = verb("list", {
   async run(found, service) {
     const systems = (await service.get("/systems")) as Listed[];
     if (found.has("names")) {
-      for (const { Id } of systems) process.stdout.write(`${Id}\n`);
+      await print(systems.map(({ Id }) => `${Id}\n`).join(""));
       return 0;
     }
     const rows = systems.map(
@@ -31,7 +32,7 @@ export const { main } = verb("list", {
       ],
     );
     const heading = ["NAME", "TYPE", "STATE", "OWNER", "HOST", "AGE", "COMMAND"];
-    print(heading, rows, { wanted: found.has("json"), data: systems });
+    await printTable(heading, rows, { wanted: found.has("json"), data: systems });
     return 0;
   },
 });

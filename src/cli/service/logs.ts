@@ -1,3 +1,4 @@
+import { print } from "../output.ts";
 import { systemPath } from "./connection.ts";
 import { verb } from "./verb.ts";
 
@@ -11,7 +12,7 @@ export const { main } = verb("logs", {
     const follow = found.has("follow") ? "?follow=1" : "";
     const log = await service.stream(`${systemPath(id, "logs")}${follow}`);
     for await (const chunk of log as AsyncIterable<Buffer>) {
-      if (!process.stdout.write(chunk)) await new Promise((resolve) => process.stdout.once("drain", resolve));
+      await print(chunk);
     }
     return 0;
   },

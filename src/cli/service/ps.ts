@@ -1,5 +1,5 @@
 import { JSON_OPTION, systemPath } from "./connection.ts";
-import { print } from "./table.ts";
+import { printTable } from "./table.ts";
 import { verb } from "./verb.ts";
 
 interface Known {
@@ -37,7 +37,7 @@ a command; the others are their children.`,
       exitCode === undefined ? "running" : `exited ${exitCode}`,
       command,
     ]);
-    print(["PID", "KIND", "STATE", "COMMAND"], rows, { wanted: found.has("json"), data });
+    await printTable(["PID", "KIND", "STATE", "COMMAND"], rows, { wanted: found.has("json"), data });
     return 0;
   },
 });

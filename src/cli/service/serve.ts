@@ -1,4 +1,5 @@
 import { formatOptions, parseArguments, UsageError } from "../arguments.ts";
+import { print } from "../output.ts";
 import { HELP_OPTION, STATE_OPTION, stateDirectory } from "./connection.ts";
 
 const OPTIONS = [STATE_OPTION, HELP_OPTION];
@@ -16,13 +17,13 @@ ${formatOptions(OPTIONS)}
 export async function main(words: readonly string[]): Promise<number> {
   const found = parseArguments(OPTIONS, words);
   if (found.has("help")) {
-    process.stdout.write(HELP);
+    await print(HELP);
     return 0;
   }
   if (found.operands.length > 0) throw new UsageError(`serve: unexpected ${found.operands[0]}`);
   const { Daemon } = await import("../../hcs/serve/daemon.ts");
   const daemon = await Daemon.start(stateDirectory(found));
-  process.stdout.write(`lcow: serving at ${daemon.socketPath}\n`);
+  await print(`lcow: serving at ${daemon.socketPath}\n`);
   await new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.once(signal, () => resolve());
   });

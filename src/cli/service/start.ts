@@ -1,3 +1,4 @@
+import { print } from "../output.ts";
 import { attachStreams } from "./attach.ts";
 import { systemPath } from "./connection.ts";
 import { verb } from "./verb.ts";
@@ -17,7 +18,7 @@ standard streams, and its exit status is the container's; otherwise the output g
     const attach = found.has("attach");
     const { pid } = (await service.post(systemPath(id, "start"), { attach })) as { pid?: number };
     if (!attach || pid === undefined) {
-      process.stdout.write(`${id}\n`);
+      await print(`${id}\n`);
       return 0;
     }
     const [interactive, terminal] = [found.has("interactive"), found.has("tty")];

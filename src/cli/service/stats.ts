@@ -1,6 +1,6 @@
 import type { StatisticsV2 } from "../../hcs/compute/schema2.ts";
 import { JSON_OPTION, systemPath } from "./connection.ts";
-import { formatAge, formatBytes, print } from "./table.ts";
+import { formatAge, formatBytes, printTable } from "./table.ts";
 import { verb } from "./verb.ts";
 
 interface Answer {
@@ -31,7 +31,7 @@ export const { main } = verb("stats", {
       ],
     );
     const heading = ["NAME", "MEMORY", "PEAK", "CPU TIME", "PROCESSES", "READ", "WRITTEN", "UP"];
-    print(heading, rows, { wanted: found.has("json"), data });
+    await printTable(heading, rows, { wanted: found.has("json"), data });
     return 0;
   },
 });

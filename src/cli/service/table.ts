@@ -1,22 +1,24 @@
 import { stringifyJson } from "../../protocol/json.ts";
+import { print } from "../output.ts";
 
 /** Prints rows in columns, with a heading; or, for programs, `data` as JSON. */
-export function print(
+export async function printTable(
   heading: readonly string[],
   rows: readonly (readonly string[])[],
   json: { readonly wanted: boolean; readonly data: unknown },
-): void {
+): Promise<void> {
   if (json.wanted) {
-    process.stdout.write(`${stringifyJson(json.data)}\n`);
+    await print(`${stringifyJson(json.data)}\n`);
     return;
   }
   const widths = heading.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
   );
-  for (const row of [heading, ...rows]) {
+  const lines = [heading, ...rows].map((row) => {
     const cells = row.map((cell, column) => printable(cell).padEnd(widths[column] ?? 0));
-    process.stdout.write(`${cells.join("  ").trimEnd()}\n`);
-  }
+    return `${cells.join("  ").trimEnd()}\n`;
+  });
+  await print(lines.join(""));
 }
 
 /** What came from a container must not command the terminal. */

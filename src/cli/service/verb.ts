@@ -5,6 +5,7 @@ import {
   parseArguments,
   UsageError,
 } from "../arguments.ts";
+import { print } from "../output.ts";
 import { Connection, HELP_OPTION, STATE_OPTION } from "./connection.ts";
 
 export interface Verb {
@@ -27,7 +28,7 @@ export function verb(name: string, description: Verb): { main(words: readonly st
     async main(words) {
       const found = parseArguments(options, words);
       if (found.has("help")) {
-        process.stdout.write(`${usage}\n\n${description.about}\n\nOptions:\n${formatOptions(options)}\n`);
+        await print(`${usage}\n\n${description.about}\n\nOptions:\n${formatOptions(options)}\n`);
         return 0;
       }
       const [least, most] = description.count;

@@ -1,3 +1,4 @@
+import { print } from "../output.ts";
 import { systemPath } from "./connection.ts";
 import { verb } from "./verb.ts";
 
@@ -13,7 +14,7 @@ export const { main } = verb("wait", {
       exitCode?: number;
     }[];
     const code = processes.find(({ init }) => init)?.exitCode;
-    if (code !== undefined) process.stdout.write(`${code}\n`);
+    if (code !== undefined) await print(`${code}\n`);
     return 0;
   },
 });
