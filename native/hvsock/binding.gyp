@@ -14,6 +14,7 @@
         "src/descriptors.cc",
         "src/fd_passing.cc",
         "src/fd_poll.cc",
+        "src/host_socket_filter.cc",
         "src/main_loop.cc",
         "src/pidfd.cc",
         "src/relay.cc",

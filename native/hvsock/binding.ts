@@ -78,6 +78,7 @@ export interface Binding {
     cgroupProcsFds: readonly number[],
     newSession: boolean,
     controllingTerminal: boolean,
+    noHostSockets: boolean,
     callback: (error: Error | null, pid?: number, pidfd?: number) => void,
   ): void;
   pidfdOpen(pid: number): number;

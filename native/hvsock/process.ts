@@ -17,6 +17,11 @@ export interface SpawnOptions {
   readonly newSession?: boolean;
   /** Makes stdin the controlling terminal of the new session. */
   readonly controllingTerminal?: boolean;
+  /**
+   * Neither it nor anything it starts can make a socket of the family AF_VSOCK, which knows no namespaces, or an
+   * io_uring, which makes sockets past such a ban. Needs CAP_SYS_ADMIN and a kernel with seccomp filters.
+   */
+  readonly noHostSockets?: boolean;
   /** Open cgroup.procs files of the cgroups to join before the program runs. */
   readonly cgroupProcsFds?: readonly number[];
 }
@@ -51,6 +56,7 @@ export function spawn(options: SpawnOptions): Promise<SpawnedProcess> {
       options.cgroupProcsFds ?? [],
       options.newSession ?? false,
       options.controllingTerminal ?? false,
+      options.noHostSockets ?? false,
       (error, pid, pidfd) => {
         if (pid === undefined || pidfd === undefined) fail(error);
         else resolve({ pid, pidfd });

@@ -26,6 +26,7 @@ export interface Flags {
   "oci-runtime": string;
   "runtime-root": string;
   "cgroup-parent": string;
+  "allow-host-sockets": boolean;
   "exit-with-host": boolean;
   "private-directory": string;
 }
@@ -123,6 +124,10 @@ const flags: { readonly [Name in keyof Flags]: Flag } = {
     value: "PATH",
     parse: text,
     help: "cgroup under which containers live",
+  },
+  "allow-host-sockets": {
+    default: false,
+    help: "let containers make AF_VSOCK sockets and io_urings: then any of them can pose as the host",
   },
   "exit-with-host": {
     default: false,

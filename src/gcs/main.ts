@@ -55,7 +55,14 @@ class Agent {
       ...(flags["runtime-root"] ? { stateRoot: flags["runtime-root"] } : {}),
     });
     const cgroupParent = flags["cgroup-parent"];
-    this.#uvm = new Uvm({ runtime, transport: this.#transport, supervisor, log, cgroupParent });
+    this.#uvm = new Uvm({
+      runtime,
+      transport: this.#transport,
+      supervisor,
+      log,
+      cgroupParent,
+      allowHostSockets: flags["allow-host-sockets"],
+    });
     this.#bridge = new Bridge({
       uvm: this.#uvm,
       log,

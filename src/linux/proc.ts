@@ -1,14 +1,21 @@
 import { readFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { isSystemError } from "./system-error.ts";
 
 /**
- * What /proc tells about one process. Reads are synchronous: proc files are made by the kernel on the spot, and a
- * promise per file costs more than the read.
+ * What /proc tells about one process. Reads are synchronous where the kernel makes the file on the spot and bounds it:
+ * a promise per file costs more than the read.
  */
 
-/** The command line, one string per argument; empty for a zombie or kernel thread; undefined when it is gone. */
-export function readCommandLine(pid: number): string[] | undefined {
-  const text = readProcFile(pid, "cmdline");
+/** A command line is the process's own memory: with PR_SET_MM_MAP as much of it as the process likes. */
+const LONGEST_COMMAND_LINE = 4096;
+
+/**
+ * At most the first 4 KiB of the command line, one string per argument; empty for a zombie or kernel thread; undefined
+ * when it is gone. Not on this thread: the kernel may have to wait for the process's memory.
+ */
+export async function readCommandLine(pid: number): Promise<string[] | undefined> {
+  const text = await readStart(`/proc/${pid}/cmdline`, LONGEST_COMMAND_LINE);
   if (text === undefined) return undefined;
   if (text === "") return [];
   // Every argument ends with a NUL; a program that rewrote its command line may lack the last one.
@@ -43,6 +50,19 @@ export function parseProcessStatus(text: string): ProcessStatus | undefined {
 export function isZombie(pid: number): boolean {
   const state = readProcessStatus(pid)?.state;
   return state === "Z" || state === "X";
+}
+
+/** @returns undefined when the process is gone. */
+async function readStart(path: string, bytes: number): Promise<string | undefined> {
+  try {
+    await using file = await open(path, "r");
+    const buffer = Buffer.allocUnsafe(bytes);
+    const { bytesRead } = await file.read(buffer, 0, bytes, 0);
+    return buffer.toString("utf8", 0, bytesRead);
+  } catch (error) {
+    if (isSystemError(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
 }
 
 function readProcFile(pid: number, name: string): string | undefined {

@@ -1,3 +1,4 @@
+import type { CgroupNesting } from "../linux/cgroups/cgroup.ts";
 import type { CgroupStatistics } from "../linux/cgroups/statistics.ts";
 import type { ConnectionSet } from "../stdio/connection-set.ts";
 import type { PipeRelay } from "../stdio/pipe-relay.ts";
@@ -26,6 +27,13 @@ export interface Runtime {
 export interface CreateOptions {
   /** `--no-pivot`: needed where the root file system is an initramfs. Default: decided by the runtime. */
   readonly noPivot?: boolean;
+  /**
+   * Leaves the container sockets of the family AF_VSOCK and io_uring, in all its processes; then nothing keeps it from
+   * the host's ports. Default false.
+   */
+  readonly hostSockets?: boolean;
+  /** Bounds what the container may make below its cgroup, where that is cgroup v2. */
+  readonly cgroupNesting?: CgroupNesting;
 }
 
 export interface Container {
@@ -63,6 +71,8 @@ export interface Container {
   getRunningProcesses(): Promise<ContainerProcessState[]>;
   /** The same and the zombies among those that this runtime made. */
   getAllProcesses(): Promise<ContainerProcessState[]>;
+  /** Pids of the same, in no order; reads nothing of the processes themselves. */
+  getProcessIds(): Promise<number[]>;
   /** What its cgroup has used, read now. @throws CGROUP_UNAVAILABLE */
   getStatistics(): CgroupStatistics;
   getInitProcess(): Process;
@@ -88,6 +98,7 @@ export interface ContainerState {
 
 export interface ContainerProcessState {
   readonly pid: number;
+  /** At most 4 KiB of its command line, as the process itself tells it; empty for a zombie. */
   readonly command: readonly string[];
   /** Made by createContainer or execProcess, rather than by a process of the container. */
   readonly createdByRuntime: boolean;

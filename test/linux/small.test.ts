@@ -50,14 +50,17 @@ test("the status of a process is parsed, whatever its name", (t) => {
 test("command lines keep their arguments apart", async (t) => {
   const child = spawn("sleep", ["1000"], { argv0: "" });
   await once(child, "spawn");
-  t.same(readCommandLine(child.pid ?? 0), ["", "1000"]);
+  t.same(await readCommandLine(child.pid ?? 0), ["", "1000"]);
   const exit = once(child, "exit");
   child.kill();
   await exit;
-  t.equal(readCommandLine(child.pid ?? 0), undefined);
+  t.equal(await readCommandLine(child.pid ?? 0), undefined);
   t.equal(isZombie(child.pid ?? 0), false);
-  t.equal(readCommandLine(process.pid)?.[0], readFileSync("/proc/self/cmdline", "utf8").split("\0")[0]);
-  t.same(readCommandLine(2), [], "a kernel thread has none");
+  t.equal(
+    (await readCommandLine(process.pid))?.[0],
+    readFileSync("/proc/self/cmdline", "utf8").split("\0")[0],
+  );
+  t.same(await readCommandLine(2), [], "a kernel thread has none");
 });
 
 test("a directory of files is removed, and nothing beyond it", (t) => {

@@ -44,7 +44,8 @@ std::vector<UniqueFd> DuplicatesArgument(const Info& info, size_t index, const c
   return fds;
 }
 
-// spawn(candidates, args, env, cwd, stdio, cgroupProcsFds, newSession, controllingTerminal, callback)
+// spawn(candidates, args, env, cwd, stdio, cgroupProcsFds, newSession, controllingTerminal, noHostSockets,
+// callback)
 // callback(error | null, pid, pidfd)
 Napi::Value SpawnChild(const Info& info) {
   Napi::Env env = info.Env();
@@ -59,7 +60,8 @@ Napi::Value SpawnChild(const Info& info) {
   request->cgroup_procs = DuplicatesArgument(info, 5, "cgroupProcsFds");
   request->new_session = BooleanArgument(info, 6, "newSession");
   request->controlling_terminal = BooleanArgument(info, 7, "controllingTerminal");
-  auto callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(FunctionArgument(info, 8, "callback")));
+  request->no_host_sockets = BooleanArgument(info, 8, "noHostSockets");
+  auto callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(FunctionArgument(info, 9, "callback")));
 
   std::shared_ptr<MainLoop> loop = Data(env).loop;
   loop->Hold();

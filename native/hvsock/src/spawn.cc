@@ -13,6 +13,7 @@
 #include <deque>
 #include <thread>
 
+#include "host_socket_filter.h"
 #include "system_call_error.h"
 
 #ifndef CLONE_PIDFD
@@ -101,6 +102,7 @@ int RunChild(void* argument) {
   if (!request.working_directory.empty() && chdir(request.working_directory.c_str()) == -1) Fail(plan, "chdir");
   // Ours are all close-on-exec; this is for what a library may have opened without. Linux before 5.11 lacks it.
   syscall(SYS_close_range, 3U, ~0U, kCloseRangeCloexec);
+  if (request.no_host_sockets && InstallHostSocketFilter() == -1) Fail(plan, "prctl(PR_SET_SECCOMP)");
   Execute(plan);
   return 127;
 }

@@ -22,6 +22,7 @@ struct SpawnRequest {
   std::vector<UniqueFd> cgroup_procs;    // own duplicates of cgroup.procs files to join before exec
   bool new_session = false;
   bool controlling_terminal = false;     // descriptor 0 becomes the terminal of the new session
+  bool no_host_sockets = false;          // host_socket_filter.h, for it and all that it starts
 };
 
 struct SpawnResult {

@@ -12,6 +12,15 @@ export interface GeneratedFile {
   readonly content: string;
 }
 
+/** Source: hcsshim pkg/annotations, LCOWPrivileged. */
+const PRIVILEGED_ANNOTATION = "io.microsoft.virtualmachine.lcow.privileged";
+
+/** Whether the host wants the container to be as mighty as the utility VM itself. */
+export function isPrivileged(spec: OciSpec): boolean {
+  // What Go's strconv.ParseBool takes for true.
+  return ["1", "t", "T", "true", "TRUE", "True"].includes(spec.annotations?.[PRIVILEGED_ANNOTATION] ?? "");
+}
+
 /** The files under /etc that the spec's own mounts do not already provide. */
 export function generatedFiles(spec: OciSpec, defaultHostname: string): GeneratedFile[] {
   const hostname = spec.hostname === undefined || spec.hostname === "" ? defaultHostname : spec.hostname;

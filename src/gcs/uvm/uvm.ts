@@ -16,8 +16,11 @@ import type { ExternalCommand } from "./external-command.ts";
 import { UvmMounts } from "./mounts.ts";
 import { UvmProcess } from "./process.ts";
 import { ProcessTable } from "./process-table.ts";
-import { generatedFiles, standaloneSpec } from "./spec.ts";
+import { generatedFiles, isPrivileged, standaloneSpec } from "./spec.ts";
 import { resolveUser } from "./users.ts";
+
+/** Enough for an init system or another container engine inside; few enough to walk in a moment. */
+const CGROUP_NESTING = { descendants: 1024, depth: 32 };
 
 export interface UvmOptions {
   readonly runtime: Runtime;
@@ -26,6 +29,8 @@ export interface UvmOptions {
   readonly log: Logger;
   /** Cgroup under which containers live: "/pods". */
   readonly cgroupParent: string;
+  /** Containers that are not privileged get sockets of the host's, too; see isPrivileged() of spec.ts. */
+  readonly allowHostSockets: boolean;
 }
 
 export interface ContainerSettings {
@@ -95,7 +100,7 @@ export class Uvm {
     this.#containers.set(id, "creating");
     const undo = new CleanupStack();
     undo.push(`forget container ${id}`, () => void this.#containers.delete(id));
-    const { runtime, transport, log, cgroupParent } = this.#options;
+    const { runtime, transport, log, cgroupParent, allowHostSockets } = this.#options;
     try {
       const cgroupsPath = `${cgroupParent}/${id}`;
       const files = generatedFiles(settings.spec, machineName());
@@ -107,7 +112,10 @@ export class Uvm {
       const bundle = await writeBundle(settings.bundlePath, spec, files);
       undo.push(`remove the bundle of ${id}`, () => bundle.remove());
       const container = new UvmContainer({
-        container: await runtime.createContainer(id, bundle.path),
+        container: await runtime.createContainer(id, bundle.path, {
+          hostSockets: allowHostSockets || isPrivileged(spec),
+          cgroupNesting: CGROUP_NESTING,
+        }),
         bundle,
         initProcess: spec.process,
         rootPath: spec.root.path,

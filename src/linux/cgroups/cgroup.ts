@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, rmdirSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { AgentError } from "../../errors.ts";
 import { isSystemError } from "../system-error.ts";
 import { hasChildCgroups, readKernelFile, writeKernelFile } from "./files.ts";
@@ -10,6 +10,17 @@ import { readV2Statistics } from "./statistics-v2.ts";
 
 /** v1 hierarchies in which to look for a container's processes, best first: those that runtimes always join. */
 const processControllers = ["devices", "pids", "freezer", "memory", "cpu", "cpuset"];
+
+/** Cgroups that may be made below one. */
+export interface CgroupNesting {
+  /** How many in all. */
+  readonly descendants: number;
+  /** How many levels. */
+  readonly depth: number;
+}
+
+/** Listing gives way to others after this many milliseconds: a container may make thousands of cgroups. */
+const LONGEST_TURN_MS = 5;
 
 /** One container's cgroup in all mounted hierarchies. Directories are looked up once and kept. */
 export class Cgroup {
@@ -72,9 +83,19 @@ export class Cgroup {
   }
 
   /** Pids of all processes in it and below it, in the reader's pid namespace; zombies are not among them. */
-  processes(): number[] {
+  async processes(): Promise<number[]> {
     const directory = this.#processDirectory();
-    return directory === undefined ? [] : listProcesses(directory);
+    return directory === undefined ? [] : await listProcesses(directory);
+  }
+
+  /** @returns false where the kernel cannot: v1. */
+  limitNesting({ descendants, depth }: CgroupNesting): boolean {
+    const directory = this.#layout.version === 1 ? undefined : this.#processDirectory();
+    if (directory === undefined) return false;
+    const limits = { "cgroup.max.descendants": descendants, "cgroup.max.depth": depth };
+    return Object.entries(limits).every(([file, limit]) =>
+      writeIfPresent(`${directory}/${file}`, String(limit)),
+    );
   }
 
   /** @throws AgentError CGROUP_UNAVAILABLE when it does not exist (any more). */
@@ -174,9 +195,18 @@ function isWithin(directory: string | undefined, outer: string): boolean {
   return directory !== undefined && (directory === outer || directory.startsWith(`${outer}/`));
 }
 
-function listProcesses(directory: string): number[] {
-  const pids = (readKernelFile(`${directory}/cgroup.procs`) ?? "").split("\n").filter(Boolean).map(Number);
-  for (const child of childCgroups(directory)) pids.push(...listProcesses(child));
+async function listProcesses(top: string): Promise<number[]> {
+  const pids: number[] = [];
+  const directories = [top];
+  let since = performance.now();
+  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
+    for (const pid of (readKernelFile(`${directory}/cgroup.procs`) ?? "").split("\n"))
+      if (pid !== "") pids.push(Number(pid));
+    for (const child of childCgroups(directory)) directories.push(child);
+    if (performance.now() - since < LONGEST_TURN_MS) continue;
+    await nextTurn();
+    since = performance.now();
+  }
   return pids;
 }
 

@@ -7,7 +7,9 @@ export type Unsigned64 = number | bigint;
 /** The kernel's "max" in cgroup v2 files: no limit. */
 const noLimit = 2n ** 64n - 1n;
 
-let buffer = Buffer.allocUnsafe(16 * 1024);
+/** Grown for the read of a larger file, such as the process list of thousands, and given back after it. */
+const USUAL_BYTES = 16 * 1024;
+let buffer = Buffer.allocUnsafe(USUAL_BYTES);
 
 /**
  * Reads one of the kernel's small text files. Synchronous, and with one buffer for all: such a read takes a few
@@ -36,6 +38,7 @@ export function readKernelFile(path: string): string | undefined {
     throw error;
   } finally {
     closeSync(fd);
+    if (buffer.length > USUAL_BYTES) buffer = Buffer.allocUnsafe(USUAL_BYTES);
   }
 }
 

@@ -29,6 +29,8 @@ export interface CallOptions {
   readonly deadlineMs: number;
   /** Stdio of the call, which the runtime hands to the process it starts. Without it, output is captured. */
   readonly stdio?: SpawnOptions["stdio"];
+  /** Takes AF_VSOCK and io_uring from all that the call starts; see SpawnOptions. */
+  readonly noHostSockets?: boolean;
 }
 
 /** Longest output of a call that is read: the state of many containers. */
@@ -73,6 +75,7 @@ export class RuntimeCommand {
         stdio: options.stdio ?? [null, output ?? null, output ?? null],
         // Its own group: what the deadline kills.
         newSession: true,
+        noHostSockets: options.noHostSockets ?? false,
       });
       const status = await this.#withDeadline(what, process, options.deadlineMs);
       const said = output === undefined ? "" : readBounded(output);

@@ -33,6 +33,8 @@ export interface OciContainerOptions {
   /** Undefined where only the runtime itself may delete the container. */
   readonly remains: Remains | undefined;
   readonly deadlineMs: number;
+  /** Its processes get neither AF_VSOCK nor io_uring. */
+  readonly noHostSockets: boolean;
   readonly onDelete: () => void;
   readonly onError: (what: string, cause: unknown) => void;
 }
@@ -90,7 +92,7 @@ export class OciContainer implements Container {
   }
 
   async execProcess(process: OciProcess, stdio: ConnectionSet): Promise<Process> {
-    const { command, supervisor, directory, deadlineMs } = this.#options;
+    const { command, supervisor, directory, deadlineMs, noHostSockets } = this.#options;
     const name = `exec-${++this.#execs}`;
     const file = `${directory}/${name}.json`;
     try {
@@ -107,6 +109,7 @@ export class OciContainer implements Container {
         directory,
         name,
         deadlineMs,
+        noHostSockets,
         terminal: process.terminal === true,
         consoleSize: process.consoleSize,
         connections: stdio,
@@ -126,7 +129,7 @@ export class OciContainer implements Container {
     this.#assertNotDeleted();
     if (options.all && cgroup) {
       // What init left behind can be killed when init is gone.
-      if (this.#init.hasExited && cgroup.processes().length === 0) await this.#assertRunning();
+      if (this.#init.hasExited && (await cgroup.processes()).length === 0) await this.#assertRunning();
       await signalAll(cgroup, signal);
       return;
     }
@@ -156,16 +159,29 @@ export class OciContainer implements Container {
   }
 
   async getRunningProcesses(): Promise<ContainerProcessState[]> {
-    return this.#listRunning();
+    const ours = this.#livingPids();
+    const states: ContainerProcessState[] = [];
+    for (const pid of await this.#runningPids()) {
+      const command = await readCommandLine(pid);
+      // Gone since the cgroup was read, or about to be.
+      if (command === undefined || (command.length === 0 && isZombie(pid))) continue;
+      states.push({ pid, command, createdByRuntime: ours.has(pid), isZombie: false });
+    }
+    return states;
   }
 
   async getAllProcesses(): Promise<ContainerProcessState[]> {
-    const states = this.#listRunning();
-    const listed = new Set(states.map((state) => state.pid));
-    for (const { pid, hasExited } of this.#processes)
-      if (!hasExited && !listed.has(pid) && isZombie(pid))
-        states.push({ pid, command: [], createdByRuntime: true, isZombie: true });
-    return states;
+    const states = await this.getRunningProcesses();
+    const zombies = this.#zombiesBeside(new Set(states.map((state) => state.pid)));
+    return [
+      ...states,
+      ...zombies.map((pid) => ({ pid, command: [], createdByRuntime: true, isZombie: true })),
+    ];
+  }
+
+  async getProcessIds(): Promise<number[]> {
+    const pids = await this.#runningPids();
+    return [...pids, ...this.#zombiesBeside(new Set(pids))];
   }
 
   getStatistics(): CgroupStatistics {
@@ -233,23 +249,24 @@ export class OciContainer implements Container {
     return process;
   }
 
-  #listRunning(): ContainerProcessState[] {
-    const ours = new Set([...this.#processes].filter((process) => !process.hasExited).map(({ pid }) => pid));
-    const pids = this.#options.cgroup?.processes() ?? [...ours];
-    const states: ContainerProcessState[] = [];
-    for (const pid of pids) {
-      const command = readCommandLine(pid);
-      // Gone since the cgroup was read, or about to be.
-      if (command === undefined || (command.length === 0 && isZombie(pid))) continue;
-      states.push({ pid, command, createdByRuntime: ours.has(pid), isZombie: false });
-    }
-    return states;
+  /** Of the processes that this runtime made. */
+  #livingPids(): Set<number> {
+    return new Set([...this.#processes].filter((process) => !process.hasExited).map(({ pid }) => pid));
+  }
+
+  async #runningPids(): Promise<number[]> {
+    return (await this.#options.cgroup?.processes()) ?? [...this.#livingPids()];
+  }
+
+  /** Those that this runtime made and has not reaped yet; a cgroup no longer lists them. */
+  #zombiesBeside(listed: ReadonlySet<number>): number[] {
+    return [...this.#livingPids()].filter((pid) => !listed.has(pid) && isZombie(pid));
   }
 
   async #killLeftovers(): Promise<void> {
     const { cgroup, onError } = this.#options;
     try {
-      if (cgroup && cgroup.processes().length > 0) await signalAll(cgroup, SIGKILL);
+      if (cgroup && (await cgroup.processes()).length > 0) await signalAll(cgroup, SIGKILL);
     } catch (error) {
       onError(`kill what container ${this.id} left behind`, error);
     }

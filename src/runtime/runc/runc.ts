@@ -85,6 +85,7 @@ export class OciRuntime implements Runtime {
     cleanups.push(`remove ${directory}`, () => removeFlatDirectory(directory));
     const { command, stateRoot, supervisor } = this.#options;
     const deadlineMs = this.#options.deadlineMs ?? defaultDeadlineMs;
+    const noHostSockets = options.hostSockets !== true;
     const noPivot = options.noPivot ?? this.#rootIsInitramfs();
     const half = { id, bundle, directory, cgroup: this.#newCgroup(bundle), since: Date.now() };
     try {
@@ -96,8 +97,11 @@ export class OciRuntime implements Runtime {
         terminal: bundle.terminal,
         consoleSize: bundle.consoleSize,
         deadlineMs,
+        noHostSockets,
         arguments: (files) => createArguments({ id, bundle: bundle.path, noPivot, ...files }),
       });
+      const cgroup = this.#findCgroup(init.process.pid, bundle);
+      if (options.cgroupNesting !== undefined) cgroup?.limitNesting(options.cgroupNesting);
       return new OciContainer({
         id,
         bundle,
@@ -105,10 +109,11 @@ export class OciRuntime implements Runtime {
         supervisor,
         directory,
         init,
-        cgroup: this.#findCgroup(init.process.pid, bundle),
+        cgroup,
         execFifo: bundle.hasPoststartHooks ? undefined : findExecFifo(command, stateRoot, id),
         remains: this.#remainsOf(id, bundle),
         deadlineMs,
+        noHostSockets,
         onDelete: () => this.#containers.delete(id),
         onError: (what, cause) => this.#onError(what, cause),
       });
@@ -130,7 +135,7 @@ export class OciRuntime implements Runtime {
       if (!hasCode(error, "CONTAINER_DOES_NOT_EXIST")) this.#onError(`delete container ${half.id}`, error);
     }
     if (half.cgroup) {
-      if (half.cgroup.processes().length > 0) await signalAll(half.cgroup, SIGKILL);
+      if ((await half.cgroup.processes()).length > 0) await signalAll(half.cgroup, SIGKILL);
       await half.cgroup.remove();
     }
   }

@@ -23,7 +23,7 @@ const rounds = 20;
  * @throws AgentError INVALID_STATE for a cgroup that this process is in
  */
 export async function signalAll(cgroup: Cgroup, signal: number): Promise<void> {
-  if (cgroup.processes().includes(process.pid))
+  if ((await cgroup.processes()).includes(process.pid))
     throw new AgentError("INVALID_STATE", "a cgroup that this process is in is not signalled as a whole");
   if (signal === SIGKILL && cgroup.killAtOnce()) return;
   const wasFrozen = cgroup.isFrozen();
@@ -31,10 +31,10 @@ export async function signalAll(cgroup: Cgroup, signal: number): Promise<void> {
   try {
     const signalled = new Set<number>();
     for (let round = 0; round < rounds; round++) {
-      const pids = cgroup.processes().filter((pid) => !signalled.has(pid) && pid !== 1);
+      const pids = (await cgroup.processes()).filter((pid) => !signalled.has(pid) && pid !== 1);
       if (pids.length === 0) break;
       for (const pid of pids) signalled.add(pid);
-      signalMembers(cgroup, pids, signal);
+      await signalMembers(cgroup, pids, signal);
     }
   } finally {
     if (frozen && (!wasFrozen || signal === SIGKILL)) cgroup.thaw();
@@ -45,14 +45,14 @@ export async function signalAll(cgroup: Cgroup, signal: number): Promise<void> {
  * A pid of the list may belong to a stranger by now. So each process is held by a pidfd first, and only those
  * are signalled whose pids the cgroup lists after that.
  */
-function signalMembers(cgroup: Cgroup, pids: readonly number[], signal: number): void {
+async function signalMembers(cgroup: Cgroup, pids: readonly number[], signal: number): Promise<void> {
   const held = new Map<number, number>();
   try {
     for (const pid of pids) {
       const pidfd = openIfAlive(pid);
       if (pidfd !== undefined) held.set(pid, pidfd);
     }
-    for (const pid of cgroup.processes()) {
+    for (const pid of await cgroup.processes()) {
       const pidfd = held.get(pid);
       if (pidfd !== undefined) pidfdSendSignal(pidfd, signal);
     }

@@ -22,6 +22,8 @@ export interface StartProcessOptions {
   /** Where stdio goes; absent when it is not known yet. Taken over, also by a failure. */
   readonly connections?: ConnectionSet | undefined;
   readonly deadlineMs: number;
+  /** Without AF_VSOCK and io_uring. */
+  readonly noHostSockets: boolean;
   readonly arguments: (files: { pidFile: string; consoleSocket?: string | undefined }) => string[];
 }
 
@@ -76,10 +78,11 @@ async function startWithPipes(
   const pipeRelay = new PipeRelay(wantedPipes(options.connections));
   cleanups.push("close the pipe relay", () => pipeRelay.close());
   const { stdin = null, stdout = null, stderr = null } = pipeRelay.childFds;
-  const { directory, deadlineMs } = options;
+  const { directory, deadlineMs, noHostSockets } = options;
   await options.command.run(options.arguments({ pidFile }), {
     directory,
     deadlineMs,
+    noHostSockets,
     stdio: [stdin, stdout, stderr],
   });
   pipeRelay.closeChildFds();
@@ -106,10 +109,14 @@ async function startWithTerminal(
   });
   // It may fail while the runtime still runs, and is looked at after that.
   received.catch(() => {});
-  const { directory, deadlineMs } = options;
+  const { directory, deadlineMs, noHostSockets } = options;
   let timer: NodeJS.Timeout | undefined;
   try {
-    await options.command.run(options.arguments({ pidFile, consoleSocket }), { directory, deadlineMs });
+    await options.command.run(options.arguments({ pidFile, consoleSocket }), {
+      directory,
+      deadlineMs,
+      noHostSockets,
+    });
     timer = setTimeout(() => abandon.abort(), terminalGraceMs);
   } catch (error) {
     abandon.abort();

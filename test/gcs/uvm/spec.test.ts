@@ -1,5 +1,5 @@
 import t from "tap";
-import { generatedFiles, standaloneSpec } from "../../../src/gcs/uvm/spec.ts";
+import { generatedFiles, isPrivileged, standaloneSpec } from "../../../src/gcs/uvm/spec.ts";
 import { etcHosts, etcResolvConf } from "../../../src/network/etc-files.ts";
 
 const spec = {
@@ -27,6 +27,15 @@ await t.test("hosts, hostname and resolv.conf as a standalone container gets the
     "search a.b c\nnameserver 10.0.0.1\nnameserver 10.0.0.2\n",
   );
   t.throws(() => etcResolvConf(["1", "2", "3", "4", "5", "6", "7"], []), { code: "INVALID_ARGUMENT" });
+});
+
+await t.test("privileged is what the host calls so, in any of Go's words for true", async (t) => {
+  const name = "io.microsoft.virtualmachine.lcow.privileged";
+  for (const value of ["true", "True", "TRUE", "t", "T", "1"])
+    t.ok(isPrivileged({ ...spec, annotations: { [name]: value } }), value);
+  for (const value of ["false", "", "yes", "tRUE", "2"])
+    t.notOk(isPrivileged({ ...spec, annotations: { [name]: value } }), value);
+  t.notOk(isPrivileged(spec));
 });
 
 await t.test("without a host name the machine's is taken", async (t) => {

@@ -47,13 +47,8 @@ for (const [name, layout] of layouts) {
       await join(layout, `${path}/below`, "echo in; exec sleep 1000"),
     ];
     const pids = children.map(({ pid }) => pid ?? 0);
-    for (const pid of pids) t.ok(cgroup.processes().includes(pid));
-    t.same(
-      Cgroup.ofProcess(layout, pids[0] ?? 0)
-        ?.processes()
-        .includes(pids[0] ?? 0),
-      true,
-    );
+    for (const pid of pids) t.ok((await cgroup.processes()).includes(pid));
+    t.ok((await Cgroup.ofProcess(layout, pids[0] ?? 0)?.processes())?.includes(pids[0] ?? 0));
 
     t.equal(cgroup.isFrozen(), false);
     t.equal(cgroup.freeze(), true);
@@ -67,7 +62,7 @@ for (const [name, layout] of layouts) {
     for (const [, signal] of await Promise.all(exits)) t.equal(signal, "SIGKILL");
     await cgroup.remove();
     t.equal(cgroup.exists(), false);
-    t.same(cgroup.processes(), []);
+    t.same(await cgroup.processes(), []);
     await cgroup.remove();
     t.throws(() => cgroup.statistics(), { code: "CGROUP_UNAVAILABLE" });
     removeParent(layout, parent);
@@ -79,6 +74,21 @@ for (const [name, layout] of layouts) {
     const exit = once(child, "exit");
     await signalAll(cgroup, 10);
     t.same(await exit, [5, null]);
+    await cgroup.remove();
+    removeParent(layout, parent);
+  });
+
+  test(`${name}: what may be made below is bounded, where the kernel can`, async (t) => {
+    const { path, cgroup, parent } = makeCgroup(layout);
+    const [mount] = layout.mounts.filter(({ unified }) => unified);
+    t.equal(cgroup.limitNesting({ descendants: 3, depth: 2 }), layout.version === 2);
+    if (layout.version === 2) {
+      const below = `${mount?.mountPoint}${path}`;
+      mkdirSync(`${below}/a/b`, { recursive: true });
+      t.throws(() => mkdirSync(`${below}/a/b/c`), { code: "EAGAIN" }, "too deep");
+      mkdirSync(`${below}/d`);
+      t.throws(() => mkdirSync(`${below}/e`), { code: "EAGAIN" }, "too many");
+    }
     await cgroup.remove();
     removeParent(layout, parent);
   });

@@ -11,8 +11,8 @@ export const getProperties: Handler<"GetProperties"> = async (context, request) 
   const properties: Properties = {};
   for (const type of request.Query.PropertyTypes ?? []) {
     if (type === "ProcessList") {
-      const processes = await container.runtimeContainer.getAllProcesses();
-      properties.ProcessList = processes.map(({ pid }) => ({ ProcessId: pid }));
+      const pids = await container.runtimeContainer.getProcessIds();
+      properties.ProcessList = pids.map((pid) => ({ ProcessId: pid }));
     } else if (type === "Statistics") {
       properties.LCOWMetrics = { ...container.statistics() };
     } else {
