@@ -3,13 +3,9 @@
  * short container.
  */
 import { nearest, UsageError } from "./arguments.ts";
-import { errorsPrinted, OutputError, print, printError, say } from "./output.ts";
+import { errorsPrinted, print } from "./output.ts";
+import { USAGE_ERROR } from "./run/exit-status.ts";
 import { serviceCommands } from "./service/commands.ts";
-
-/** Exit status for a command line that was not understood. */
-const USAGE_ERROR = 2;
-/** Exit status when the container was not started, as with Docker. */
-const START_FAILED = 125;
 
 interface Command {
   readonly summary: string;
@@ -25,6 +21,10 @@ const commands: Readonly<Record<string, Command>> = {
 
 async function main(words: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = words;
+  if (name === "--debug") {
+    (await import("./failure.ts")).enableDebugging();
+    return await main(rest);
+  }
   if (name === "--help" || name === "-h" || name === "help") {
     await print(help());
     // Asking for help is no error; saying nothing is.
@@ -37,7 +37,7 @@ async function main(words: readonly string[]): Promise<number> {
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) {
-    const near = nearest(name, [...Object.keys(commands), "--help", "--version"]);
+    const near = nearest(name, [...Object.keys(commands), "--debug", "--help", "--version"]);
     const kind = name.startsWith("-") ? "option" : "command";
     throw new UsageError(`unknown ${kind} ${name}${near === undefined ? "" : `; did you mean ${near}?`}`);
   }
@@ -54,6 +54,7 @@ Commands:
 ${lines.join("\n")}
 
 Options:
+  --debug        tell where an error came from, too; so does LCOW_DEBUG=1
   -h, --help     show this help; "lcow COMMAND --help" tells more
   -V, --version  show the version
 
@@ -68,23 +69,9 @@ process.on("SIGXFSZ", () => undefined);
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.exitCode = await tell(error);
+  const { tell } = await import("./failure.ts");
+  process.exitCode = tell(error);
 }
 await errorsPrinted();
 // What is still open now, standard input say, must not keep the command alive.
 process.exit();
-
-/** @returns the exit status */
-async function tell(error: unknown): Promise<number> {
-  if (error instanceof UsageError) {
-    printError(`lcow: ${error.message}\nSee: lcow --help\n`);
-    return USAGE_ERROR;
-  }
-  if (error instanceof OutputError) {
-    if (!error.isReaderGone) say(error.message);
-    return error.status;
-  }
-  const { AgentError, describeError } = await import("../errors.ts");
-  say(`${describeError(error)} [${error instanceof AgentError ? error.code : "INTERNAL"}]`);
-  return START_FAILED;
-}

@@ -1,25 +1,45 @@
-import { GuestError } from "../../protocol/hresult.ts";
+/**
+ * The exit statuses of all verbs. What runs a command (run, exec, start --attach, boot) ends with the command's own
+ * status, 128+N when signal N ended it; and where there was no command to run:
+ *
+ *   2    the command line was not understood
+ *   125  the command was not started, or how it ended is unknown
+ *   126  it cannot be executed: a directory, no permission, not a program of this kernel
+ *   127  it was not found
+ *
+ * The others end with 0, 2 and 125, and all with 1 or 141 where standard output is lost: see output.ts.
+ */
+import { AgentError } from "../../errors.ts";
 
-/** The container was not started, or something on this side failed. These are Docker's. */
+/** The last three are Docker's. */
+export const USAGE_ERROR = 2;
 export const START_FAILED = 125;
 const CANNOT_EXECUTE = 126;
 const NOT_FOUND = 127;
 
-/**
- * The exit status for a container that did not start: what runc and crun say when it is the command's fault. Both
- * name the command after "exec"; an error about anything else (a mount, a directory) is not the command's.
- */
-export function statusOfStartFailure(error: unknown): number {
-  if (!(error instanceof GuestError)) return START_FAILED;
-  const { message } = error;
+/** How runtimes and the agent name a command that is not there, */
+const MISSING = [
   // runc: exec: "x": executable file not found in $PATH; exec: "/x": stat /x: no such file or directory
-  // crun: executable file `x` not found[ in $PATH]: No such file or directory; open executable: ...
-  if (/exec: ".*": (executable file not found|stat .*: no such file|no such file)/is.test(message))
-    return NOT_FOUND;
-  if (/executable file `.*` not found/is.test(message)) return NOT_FOUND;
-  if (/exec: ".*": .*(permission denied|is a directory|not a directory|exec format error)/is.test(message))
-    return CANNOT_EXECUTE;
-  if (/(open executable|executable file `.*`|the path `.*` (isn't|is not)).*/is.test(message))
-    return CANNOT_EXECUTE;
-  return START_FAILED;
+  /\bexec: ".*": (executable file not found|stat .*: no such file|no such file)/is,
+  // crun: executable file `x` not found[ in $PATH]: No such file or directory
+  /executable file `.*` not found/is,
+  // the agent, for a process outside containers
+  /cannot start .*: execve: ENOENT/s,
+];
+/** and one that is there. An error about anything else (a mount, a working directory) is not the command's. */
+const REFUSED = [
+  // runc: exec: "/etc": permission denied; exec /x: exec format error
+  /\bexec: ".*": /is,
+  /\bexec \S.*: exec format error/is,
+  // crun: open executable: Permission denied; the path `/etc` is not a regular file
+  /open executable|executable file `.*`|the path `.*` (isn't|is not)/is,
+  /cannot start .*: execve: [A-Z0-9]+/s,
+];
+
+/** The exit status where a command did not start, for whatever was thrown. */
+export function statusOfStartFailure(error: unknown): number {
+  if (!(error instanceof AgentError) || error.code !== "RUNTIME_FAILED") return START_FAILED;
+  const says = (patterns: readonly RegExp[]) => patterns.some((pattern) => pattern.test(error.message));
+  if (says(MISSING)) return NOT_FOUND;
+  return says(REFUSED) ? CANNOT_EXECUTE : START_FAILED;
 }

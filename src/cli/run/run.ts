@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { isatty } from "node:tty";
-import { AgentError, describeError } from "../../errors.ts";
+import { describeError } from "../../errors.ts";
 import { makeDefaultSpec } from "../../hcs/default-spec.ts";
 import type { GuestProcess } from "../../hcs/guest-process.ts";
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
 import { BootProgress } from "../boot-progress.ts";
 import { causeOf } from "../cause.ts";
+import { tell } from "../failure.ts";
 import { say } from "../output.ts";
-import { START_FAILED, statusOfStartFailure } from "./exit-status.ts";
+import { START_FAILED } from "./exit-status.ts";
 import { copyOutput, openInput } from "./output.ts";
 import { type SessionOptions, startUtilityVm } from "./session.ts";
 import { SignalForwarder } from "./signals.ts";
@@ -42,8 +43,7 @@ export async function run(options: RunOptions): Promise<number> {
   } catch (error) {
     if (signals.abortStatus !== undefined) return signals.abortStatus;
     const told = uvm === undefined ? error : await causeOf(error, uvm);
-    say(`${describeError(told)} [${told instanceof AgentError ? told.code : "INTERNAL"}]`);
-    return statusOfStartFailure(told);
+    return tell(told);
   } finally {
     signals.stop();
     // The command's status counts, whatever became of cleaning up.

@@ -2,7 +2,7 @@ import { AgentError, type ErrorCode } from "../../errors.ts";
 import { GuestError } from "../../protocol/hresult.ts";
 import * as codes from "./error-codes.ts";
 
-/** What the compute service or the guest told of an error. */
+/** What the compute service or the guest told of an error. The stack trace is in no message. */
 export interface ErrorEvent {
   readonly message: string;
   readonly stackTrace?: string;
@@ -28,9 +28,10 @@ export class HcsError extends AgentError implements NetError {
   readonly events: readonly ErrorEvent[];
 
   constructor(op: string, cause: unknown, events: readonly ErrorEvent[] = [], what = op) {
-    super(agentCodeOf(cause), [`${what}: ${messageOf(cause)}`, ...events.map(formatEvent)].join("\n"), {
-      cause,
-    });
+    const reason = messageOf(cause);
+    // What the reason tells already is not told twice, and where in the guest it was is nobody's who has not asked.
+    const news = events.filter(({ message }) => message === "" || !reason.includes(message));
+    super(agentCodeOf(cause), [`${what}: ${reason}`, ...news.map(formatEvent)].join("\n"), { cause });
     this.name = "HcsError";
     this.op = op;
     this.events = events;
@@ -106,7 +107,6 @@ function eventsOf(thrown: unknown): ErrorEvent[] {
 
 function formatEvent(event: ErrorEvent): string {
   const parts = [
-    ["Stack Trace", event.stackTrace],
     ["Provider", event.provider],
     ["EventID", event.eventId],
     ["flags", event.flags],

@@ -1,9 +1,20 @@
 import { type IncomingMessage, request } from "node:http";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
-import { AgentError } from "../../errors.ts";
+import { AgentError, type ErrorCode } from "../../errors.ts";
 import { parseJson, stringifyJson } from "../../protocol/json.ts";
+import type { HasGuestTrace } from "../compute/guest-trace.ts";
 import type { ErrorBody } from "./http.ts";
+
+/** What the service answered. */
+class ServiceError extends AgentError implements HasGuestTrace {
+  readonly guestTrace: string | undefined;
+
+  constructor(code: ErrorCode, message: string, guestTrace: string | undefined) {
+    super(code, message);
+    this.guestTrace = guestTrace;
+  }
+}
 
 export interface ClientOptions {
   readonly signal?: AbortSignal;
@@ -85,7 +96,7 @@ export function isAbsent(error: unknown): boolean {
 function errorOf(received: string): AgentError {
   try {
     const { error } = parseJson(received) as ErrorBody;
-    return new AgentError(error.code, error.message);
+    return new ServiceError(error.code, error.message, error.guestTrace);
   } catch {
     return new AgentError("INTERNAL", `the compute service answered: ${received.slice(0, 200)}`);
   }

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { AgentError, describeError, type ErrorCode } from "../../errors.ts";
 import { parseJson, stringifyJson } from "../../protocol/json.ts";
 import { codeOf, HcsError } from "../compute/errors.ts";
+import { guestTraceOf } from "../compute/guest-trace.ts";
 import { isAllowed, peerUser } from "./peer-credentials.ts";
 
 const LARGEST_BODY = 4 * 1024 * 1024;
@@ -17,6 +18,8 @@ export interface ErrorBody {
     /** "ErrComputeSystemDoesNotExist", where there is one. */
     readonly hcs?: string;
     readonly op?: string;
+    /** Where in the guest it came from; for who debugs. */
+    readonly guestTrace?: string;
   };
 }
 
@@ -108,12 +111,14 @@ export function reply(response: ServerResponse, status: number, body: unknown): 
 export function errorBody(error: unknown): ErrorBody {
   const code = error instanceof AgentError ? error.code : "INTERNAL";
   const hcs = codeOf(error)?.name;
+  const guestTrace = guestTraceOf(error);
   return {
     error: {
       code,
       message: error instanceof HcsError ? error.message : describeError(error),
       ...(hcs !== undefined && { hcs }),
       ...(error instanceof HcsError && { op: error.op }),
+      ...(guestTrace !== undefined && { guestTrace }),
     },
   };
 }

@@ -123,6 +123,16 @@ test("a guest's refusal keeps its records, and has the code of its HRESULT", asy
   t.equal(hcs.codeOf(error), hcs.ErrComputeSystemDoesNotExist);
   t.match(error.events, [{ message: "deep down", provider: "gcs", source: "a.go:3" }]);
   t.equal(error.cause, guest);
+  const traced = new GuestError("RUNTIME_FAILED", "the guest refused it: no such thing", 0x80004005, [
+    { ...record, Message: "no such thing", StackTrace: "at secret (/gcs.js:1)" },
+  ]);
+  const told = hcs.makeSystemError("c", "hcs::System::Start", traced);
+  t.equal(
+    told.message,
+    "hcs::System::Start c: the guest refused it: no such thing",
+    "once, and no guest's stack",
+  );
+  t.match(told.events, [{ stackTrace: "at secret (/gcs.js:1)" }], "for who asks");
   const unnamed = hcs.makeSystemError("c", "op", new GuestError("RUNTIME_FAILED", "?", 0x8037ffff, []));
   t.equal(hcs.codeOf(unnamed)?.number, 0x8037ffff);
   t.ok(hcs.isAlreadyClosed(new hcs.SystemError("c", "op", hcs.ErrAlreadyClosed)));
