@@ -1,4 +1,5 @@
-// A utility VM and a container in it by version 2's calls. Run as root: bin/node-pinned examples/compute-system.ts
+// A virtual machine and a container in it by version 2's calls. It boots the image of `npm run image`:
+// bin/node-pinned examples/compute-system.ts
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { createComputeSystem } from "../src/hcs/index.ts";

@@ -1,4 +1,5 @@
-// A container with its utility VM by version 1's calls. Run as root: bin/node-pinned examples/version-1.ts
+// A container with its virtual machine by version 1's calls. It boots the image of `npm run image`:
+// bin/node-pinned examples/version-1.ts
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { isPending, v1 } from "../src/hcs/index.ts";

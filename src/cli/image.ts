@@ -4,19 +4,14 @@ import { once } from "node:events";
 import { access } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { AgentError } from "../errors.ts";
+import { type BootFiles, builtImage } from "../hcs/qemu/built-image.ts";
 import { say } from "./output.ts";
 
 const root = new URL("../../", import.meta.url);
 
-export interface Image {
-  readonly kernel: string;
-  readonly initrd: string;
-}
+export type Image = BootFiles;
 
-export const defaultImage: Image = {
-  kernel: fileURLToPath(new URL("out/vmlinux", root)),
-  initrd: fileURLToPath(new URL("out/initrd.img", root)),
-};
+export const defaultImage: Image = builtImage;
 
 /** Builds what is missing of the image, or older than its sources; says how far it is on standard error. */
 export async function buildImage(args: readonly string[] = []): Promise<number> {

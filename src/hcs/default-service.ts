@@ -1,11 +1,14 @@
-import { AutoDriver } from "./compute/auto-driver.ts";
 import type { UtilityVmDriver } from "./compute/driver.ts";
+import { QemuDriver } from "./compute/qemu-driver.ts";
 import { ComputeService } from "./compute/service.ts";
 
 let driver: UtilityVmDriver | undefined;
 let service: ComputeService | undefined;
 
-/** Chooses how utility VMs are made from now on; default: {@link AutoDriver}. */
+/**
+ * Chooses how utility VMs are made from now on; default: {@link QemuDriver}. Without a virtual machine, as root on this
+ * machine, containers run only where a `LocalDriver` is named, here or in a call's options.
+ */
 export function setDriver(chosen: UtilityVmDriver): void {
   driver = chosen;
   service = undefined;
@@ -13,7 +16,7 @@ export function setDriver(chosen: UtilityVmDriver): void {
 
 /** The compute service that the functions here work on. */
 export function defaultService(): ComputeService {
-  driver ??= new AutoDriver();
+  driver ??= new QemuDriver();
   service ??= new ComputeService({ driver });
   return service;
 }

@@ -5,15 +5,14 @@
  *
  * Every duration is in milliseconds.
  */
-import type { CallOptions } from "./compute/cow.ts";
 import type { ComputeSystemDocument } from "./compute/document.ts";
 import type { ComputeSystemQuery, ContainerProperties } from "./compute/schema1.ts";
 import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./compute/schema2.ts";
+import type { CreateOptions } from "./compute/service.ts";
 import type { System } from "./compute/system.ts";
 import { defaultService } from "./default-service.ts";
 
 export { AgentError, type ErrorCode } from "../errors.ts";
-export { AutoDriver } from "./compute/auto-driver.ts";
 export * from "./compute/cow.ts";
 export type {
   ComputeSystemDocument,
@@ -34,7 +33,7 @@ export { Process as ComputeProcess } from "./compute/process.ts";
 export { QemuDriver, type QemuDriverOptions } from "./compute/qemu-driver.ts";
 export * from "./compute/schema1.ts";
 export * from "./compute/schema2.ts";
-export { ComputeService } from "./compute/service.ts";
+export { ComputeService, type CreateOptions } from "./compute/service.ts";
 export type { Timeouts } from "./compute/service-settings.ts";
 export { System } from "./compute/system.ts";
 export type { ContainerConfig } from "./compute/v1-config.ts";
@@ -45,7 +44,9 @@ export type { ContainerRoot, UtilityVm } from "./utility-vm.ts";
 export * as v1 from "./v1/index.ts";
 
 /**
- * Makes a system, which start() then starts.
+ * Makes a system, which start() then starts. A document with `VirtualMachine`, or of version 1, is a virtual machine:
+ * the image of `npm run image`, unless the document names a kernel. To do without one, as root on this machine, name
+ * the driver: `createComputeSystem(id, document, { driver: new LocalDriver() })`, or `setDriver` for all.
  * @param id 1 to 255 of `[A-Za-z0-9_+.-]`, the first a letter or digit
  * @throws SystemError ErrVmcomputeInvalidJSON naming the part of the document that is not known or wrong,
  *   ErrNotSupported naming the part that the driver cannot do, ErrComputeSystemAlreadyExists,
@@ -54,7 +55,7 @@ export * as v1 from "./v1/index.ts";
 export async function createComputeSystem(
   id: string,
   document: ComputeSystemDocument,
-  options: CallOptions = {},
+  options: CreateOptions = {},
 ): Promise<System> {
   return await defaultService().createComputeSystem(id, document, options);
 }

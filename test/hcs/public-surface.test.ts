@@ -184,7 +184,6 @@ pin<Same<hcs.HcsError["events"], readonly hcs.ErrorEvent[]>>();
 test("the names that are exported", async (t) => {
   const functionsAndClasses = [
     "AgentError",
-    "AutoDriver",
     "ComputeProcess",
     "ComputeService",
     "HcsError",

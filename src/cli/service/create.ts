@@ -60,7 +60,8 @@ process. They outlive this command.`,
     if (command.length === 0) throw new UsageError("create needs a COMMAND");
     const document = await makeDocument(found);
     const init = processParameters(found, command);
-    await service.post("/systems", { id, document, init });
+    const driver = found.has("local") ? "local" : "qemu";
+    await service.post("/systems", { id, document, init, driver });
     await print(`${id}\n`);
     return 0;
   },

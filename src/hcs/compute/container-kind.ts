@@ -20,6 +20,7 @@ import {
   type CheckedParameters,
   furtherProcess,
   initProcess,
+  specifiedInit,
   utilityVmProcess,
 } from "./process-parameters.ts";
 import type { MappedVirtualDiskController, ProcessListItem } from "./schema1.ts";
@@ -61,6 +62,8 @@ export class ContainerKind implements SystemKind, Freezable {
   /** Those whose end or output is still under way. */
   readonly #unfinished = new Set<Promise<unknown>>();
   #made: Promise<MadeContainer> | undefined;
+  /** By its first process, rather than by a specification of its own. */
+  #isMadeForInit = false;
   #isStarted = false;
   #hasInit = false;
   #isFrozen = false;
@@ -197,13 +200,15 @@ export class ContainerKind implements SystemKind, Freezable {
       const { CreateInUtilityVm: _, ...inside } = parameters;
       return await this.vm.uvm.guest.createProcess({ ...utilityVmProcess(inside), ...options });
     }
+    const isSpecified = this.#made !== undefined && !this.#isMadeForInit;
     const made = await this.#makeForInit(parameters, options);
     if (this.#hasInit) {
       return await made.guest.createProcess({ ...furtherProcess(parameters, made.spec.process), ...options });
     }
+    const init = isSpecified ? specifiedInit(parameters, made.spec) : initProcess(parameters, made.spec);
     this.#hasInit = true;
     try {
-      return await made.guest.createProcess({ ...initProcess(parameters, made.spec), ...options });
+      return await made.guest.createProcess({ ...init, ...options });
     } catch (cause) {
       this.#hasInit = false;
       throw cause;
@@ -251,6 +256,7 @@ export class ContainerKind implements SystemKind, Freezable {
       mounts: this.#mounts,
     }).then((prepared) => this.#make(prepared, options));
     this.#made = made;
+    this.#isMadeForInit = true;
     try {
       return await made;
     } catch (cause) {

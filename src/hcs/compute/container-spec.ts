@@ -40,7 +40,10 @@ export async function prepareContainer(
   const { uvm } = vm;
   const bundlePath = uvm.bundlePath(id);
   const layers = document.Storage?.Layers ?? [];
-  if (parameters.OCISpecification !== undefined) return { spec: parameters.OCISpecification, bundlePath };
+  if (parameters.OCISpecification !== undefined) {
+    checkNothingBeside(document, first.mounts);
+    return { spec: parameters.OCISpecification, bundlePath };
+  }
   const root =
     layers.length > 0
       ? {
@@ -89,6 +92,18 @@ export async function prepareContainer(
       }),
     },
   };
+}
+
+/**
+ * An OCI specification describes all of the container.
+ * @throws AgentError INVALID_ARGUMENT naming the document's part that would have no effect
+ */
+function checkNothingBeside(document: ContainerDocument, mounts: readonly GuestMount[]): void {
+  const parts = Object.entries(document).filter(([, part]) => Object.keys(part ?? {}).length > 0);
+  const [part = mounts.length > 0 ? "MappedVirtualDisks" : undefined] = parts.map(([name]) => name);
+  if (part === undefined) return;
+  const message = `process parameters: OCISpecification describes the whole container, so that ${part} of its document has no effect; put it into the specification`;
+  throw new AgentError("INVALID_ARGUMENT", message);
 }
 
 /** Takes away what prepareContainer() mounted. */

@@ -6,7 +6,11 @@
 import * as v from "valibot";
 
 const megabytes = v.pipe(v.number(), v.integer(), v.minValue(1));
-export const version = v.strictObject({ Major: v.number(), Minor: v.number() });
+/** Of the schema: this one is version 2, whatever its minor number. */
+export const version = v.strictObject({
+  Major: v.literal(2),
+  Minor: v.pipe(v.number(), v.integer(), v.minValue(0)),
+});
 export const text = v.pipe(v.string(), v.minLength(1));
 /** A number as the key of an object: "0". */
 const index = v.pipe(v.string(), v.regex(/^\d{1,3}$/, "expected a number from 0"));
@@ -62,8 +66,9 @@ const devices = v.strictObject({
     v.strictObject({
       /** By the device's number: /dev/pmemN in the guest. */
       Devices: v.optional(v.record(index, virtualPMemDevice)),
+      /** A document with more devices is refused. */
       MaximumCount: v.optional(v.number()),
-      /** Bytes. */
+      /** Bytes. A larger device is refused. */
       MaximumSizeBytes: v.optional(v.number()),
     }),
   ),
@@ -77,7 +82,6 @@ const devices = v.strictObject({
 });
 
 export const virtualMachine = v.strictObject({
-  Version: v.optional(version),
   /** A reset is the end. Default and only choice: true. */
   StopOnReset: v.optional(v.literal(true)),
   Chipset: v.optional(
@@ -112,9 +116,9 @@ export const virtualMachine = v.strictObject({
   GuestConnection: v.optional(
     v.strictObject({
       /** The bridge comes over vsock; so it does in any case. */
-      UseVsock: v.optional(v.boolean()),
+      UseVsock: v.optional(v.literal(true)),
       /** The bridge stays up while the VM is paused; so it does in any case. */
-      UseConnectedSuspend: v.optional(v.boolean()),
+      UseConnectedSuspend: v.optional(v.literal(true)),
     }),
   ),
 });

@@ -1,5 +1,6 @@
 /** The version 2 document that describes a compute system, and version 1's. */
 import * as v from "valibot";
+import { AgentError } from "../../errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import {
   type ContainerDocument,
@@ -62,14 +63,21 @@ export type ParsedDocument = { owner: string; terminateOnLastHandleClosed: boole
   | { kind: "v1"; config: ParsedV1 }
 );
 
+const SECTIONS = [
+  ...["Owner", "SchemaVersion", "ShouldTerminateOnLastHandleClosed"],
+  ...["VirtualMachine", "Container", "HostingSystemId", "HostedSystem"],
+];
+
 /** @throws AgentError INVALID_JSON (ErrVmcomputeInvalidJSON) naming the part that is missing, wrong or not known */
-export function parseDocument(document: unknown): ParsedDocument {
+export function parseDocument(given: unknown): ParsedDocument {
+  const document = withoutUndefined(given);
   const has = (value: unknown, name: string) => typeof value === "object" && value !== null && name in value;
-  if (has(document, "SystemType")) {
+  if (has(document, "SystemType") || has(document, "ContainerType")) {
     const config = parseContainerConfig(document);
     const { owner, terminateOnLastHandleClosed } = config;
     return { owner, terminateOnLastHandleClosed, kind: "v1", config };
   }
+  checkSections(document);
   if (has(document, "VirtualMachine") && has(document, "Container")) {
     const parsed = parseStrictly(pairDocument, document, "document");
     const { VirtualMachine: vm, Container } = parsed;
@@ -93,7 +101,7 @@ export function parseDocument(document: unknown): ParsedDocument {
       container: parsed.Container,
     };
   }
-  if (has((document as { HostedSystem?: unknown } | null)?.HostedSystem, "Container")) {
+  if (has(document.HostedSystem, "Container")) {
     const parsed = parseStrictly(hostedDocument, document, "document");
     const { HostingSystemId: hostingSystemId, HostedSystem } = parsed;
     return { ...commonOf(parsed), kind: "container", hostingSystemId, container: HostedSystem.Container };
@@ -105,6 +113,29 @@ export function parseDocument(document: unknown): ParsedDocument {
     hostingSystemId: parsed.HostingSystemId,
     hosted: parsed.HostedSystem,
   };
+}
+
+/** What a program left undefined is not there. */
+function withoutUndefined(document: unknown): Record<string, unknown> {
+  if (typeof document !== "object" || document === null || Array.isArray(document)) {
+    const what = Array.isArray(document) ? "an array" : document === null ? "null" : typeof document;
+    throw new AgentError("INVALID_JSON", `document must be an object, not ${what}`);
+  }
+  return Object.fromEntries(Object.entries(document).filter(([, value]) => value !== undefined));
+}
+
+/** What is misspelled is named, rather than what is missing because of it. */
+function checkSections(document: Readonly<Record<string, unknown>>): void {
+  for (const name of Object.keys(document)) {
+    if (SECTIONS.includes(name)) continue;
+    const meant = SECTIONS.find((section) => section.toLowerCase() === name.toLowerCase());
+    const remedy = meant === undefined ? "leave it out" : `did you mean ${meant}?`;
+    throw new AgentError("INVALID_JSON", `document: ${name} is not known here; ${remedy}`);
+  }
+  if ("VirtualMachine" in document || "HostingSystemId" in document) return;
+  const remedy =
+    "give VirtualMachine, for a virtual machine; HostingSystemId with HostedSystem or Container, for a container in one; or VirtualMachine with Container, for both as one system";
+  throw new AgentError("INVALID_JSON", `document: HostingSystemId is missing, and VirtualMachine; ${remedy}`);
 }
 
 function commonOf(parsed: Common) {

@@ -6,9 +6,9 @@ import type { VirtualMachineDocument } from "./document-parts.ts";
 import type { RunningVm, UtilityVmDriver } from "./driver.ts";
 
 /**
- * For development, without a VM: an agent of each system's own on this machine. The document's Chipset and
- * ComputeTopology, which say what hardware to make, are accepted and have no effect; devices are refused, since
- * the guest would miss them. Pausing freezes the containers. Needs root.
+ * For development, without a VM: an agent of each system's own on this machine, as root. Never the default: whoever
+ * wants it names it. A kernel is refused, since nothing would boot it, and so are devices, since the guest would miss
+ * them; the sizes of ComputeTopology are accepted and bound nothing. Pausing freezes the containers. Needs root.
  */
 export class LocalDriver implements UtilityVmDriver {
   readonly name = "local";
@@ -18,7 +18,12 @@ export class LocalDriver implements UtilityVmDriver {
     this.#options = options;
   }
 
-  check({ Devices = {} }: VirtualMachineDocument): void {
+  check({ Chipset, Devices = {} }: VirtualMachineDocument): void {
+    if (Chipset?.LinuxKernelDirect !== undefined) {
+      const message =
+        "VirtualMachine.Chipset.LinuxKernelDirect: the local driver runs without a virtual machine and boots no kernel; leave it out, or use the driver qemu";
+      throw new AgentError("NOT_SUPPORTED", message);
+    }
     const { Scsi = {}, VirtualPMem = {}, Plan9 = {}, NetworkAdapters = {}, ComPorts = {} } = Devices;
     const asked: Readonly<Record<string, number>> = {
       "Scsi.Attachments": Object.values(Scsi).flatMap(({ Attachments = {} }) => Object.keys(Attachments))

@@ -36,7 +36,38 @@ export function checkParameters(parameters: ProcessParameters): CheckedParameter
   if (checked.CommandLine && checked.CommandArgs?.length) {
     throw new AgentError("INVALID_ARGUMENT", "process parameters: give CommandLine or CommandArgs, not both");
   }
+  // Each of these describes the process whole: what stands beside it would have no effect.
+  for (const whole of ["OCISpecification", "OCIProcess"] as const) {
+    if (checked[whole] !== undefined)
+      refuseDescriptions(checked, `beside ${whole}, which says so itself`, whole);
+  }
   return checked;
+}
+
+/** What says how the process is to be, rather than which streams to connect. */
+const DESCRIPTIONS = [
+  ...(["CommandLine", "CommandArgs", "User", "WorkingDirectory", "Environment"] as const),
+  ...(["ConsoleSize", "OCIProcess", "OCISpecification"] as const),
+];
+
+/**
+ * @param why the field would have no effect
+ * @throws AgentError INVALID_ARGUMENT naming a field that is there, but for `except`
+ */
+function refuseDescriptions(
+  parameters: CheckedParameters,
+  why: string,
+  except?: keyof CheckedParameters,
+): void {
+  for (const field of DESCRIPTIONS) {
+    const value = parameters[field];
+    const isEmpty = value === undefined || value === "" || Object.keys(value).length === 0;
+    if (field === except || isEmpty) continue;
+    throw new AgentError(
+      "INVALID_ARGUMENT",
+      `process parameters: ${field} has no effect ${why}; leave it out`,
+    );
+  }
 }
 
 function wantedStreams(parameters: CheckedParameters) {
@@ -69,6 +100,20 @@ export function utilityVmProcess(parameters: CheckedParameters): UvmProcessOptio
     ...(hasTerminal(parameters) && { terminal: true }),
     ...(rows && columns && { consoleSize: { rows, columns } }),
   };
+}
+
+/**
+ * For the first process of a container that was made by its own specification, which says what runs.
+ * @throws AgentError INVALID_ARGUMENT naming what the parameters say in its place
+ */
+export function specifiedInit(parameters: CheckedParameters, spec: OciSpec): ContainerProcessOptions {
+  refuseDescriptions(parameters, "in the first process of a container with an OCI specification");
+  if (parameters.EmulateConsole === true && spec.process.terminal !== true) {
+    const message =
+      "process parameters: EmulateConsole has no effect, as the OCI specification's process has no terminal; set it there";
+    throw new AgentError("INVALID_ARGUMENT", message);
+  }
+  return initProcess(parameters, spec);
 }
 
 /** For a container's init, which its spec describes. */

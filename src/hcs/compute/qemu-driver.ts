@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { AgentError } from "../../errors.ts";
+import { findBuiltImage } from "../qemu/built-image.ts";
 import {
   type Disk,
   MAXIMUM_MEMORY_MIB,
@@ -26,7 +27,7 @@ const PERSISTENT_MEMORY_STEP = 2 * 1024 * 1024;
 const FIRST_ROOT_LUN = 32;
 
 export interface QemuDriverOptions extends Pick<QemuUvmOptions, "ociRuntime" | "logLevel" | "onLog"> {
-  /** For documents without a LinuxKernelDirect: the image's files on this machine. */
+  /** For documents without a LinuxKernelDirect: files on this machine. Default: the image of `npm run image`. */
   readonly kernel?: string;
   readonly initrd?: string;
   /** Default "auto": KVM where it works, else emulation. */
@@ -34,7 +35,7 @@ export interface QemuDriverOptions extends Pick<QemuUvmOptions, "ociRuntime" | "
 }
 
 /**
- * Utility VMs in QEMU. Of the document's devices it has SCSI disks, persistent memory and network adapters: an EndpointId is "user"
+ * Utility VMs in QEMU, which boot the document's kernel or else the image of `npm run image`. Of the document's devices it has SCSI disks, persistent memory and network adapters: an EndpointId is "user"
  * (QEMU's own network with a way outside), "isolated" (the same without) or the name of a tap interface; absent, it
  * is "user". Disks, adapters and memory can be added while the VM runs, and memory not removed. What the guest writes to read-only
  * persistent memory is lost.
@@ -58,6 +59,10 @@ export class QemuDriver implements UtilityVmDriver {
     }
     if (Object.values(Devices.VirtualPMem?.Devices ?? {}).some(({ ImageFormat }) => ImageFormat === "Vhdx")) {
       refuse("VirtualPMem.Devices", "the image format must be Vhd1 or Default, whose bytes can be mapped");
+    }
+    const { MaximumCount = modules.length } = Devices.VirtualPMem ?? {};
+    if (modules.length > MaximumCount) {
+      refuse("VirtualPMem.Devices", `there are ${modules.length}, and MaximumCount is ${MaximumCount}`);
     }
     if ((Devices.Plan9?.Shares?.length ?? 0) > 0) {
       refuse("Plan9.Shares", "the QEMU driver has no server for shared directories");
@@ -83,16 +88,13 @@ export class QemuDriver implements UtilityVmDriver {
     return new QemuRunningVm(uvm, ociRuntime ?? "runc", memoryOf(document));
   }
 
-  /** @throws AgentError NOT_SUPPORTED, INVALID_ARGUMENT */
+  /** @throws AgentError NOT_SUPPORTED, INVALID_ARGUMENT, SPAWN_FAILED */
   #configOf(document: VirtualMachineDocument): QemuUvmOptions {
     const { LinuxKernelDirect: boot } = document.Chipset ?? {};
-    const kernel = boot?.KernelFilePath ?? this.#options.kernel;
-    if (kernel === undefined) {
-      const message =
-        "VirtualMachine.Chipset.LinuxKernelDirect is missing, and the driver has no image of its own";
-      throw new AgentError("INVALID_ARGUMENT", message);
-    }
-    const initrd = boot === undefined ? this.#options.initrd : boot.InitRdPath || undefined;
+    const { kernel, initrd } =
+      boot === undefined
+        ? this.#ownBootFiles()
+        : { kernel: boot.KernelFilePath, initrd: boot.InitRdPath || undefined };
     const extra = (boot?.KernelCmdLine ?? "").split(" ").filter((word) => word !== "");
     if (extra.includes("--")) {
       const message =
@@ -110,6 +112,12 @@ export class QemuDriver implements UtilityVmDriver {
       disks: disksOf(Devices.Scsi ?? {}),
       nics: Object.entries(Devices.NetworkAdapters ?? {}).map(([id, adapter]) => nicOf(id, adapter)),
     };
+  }
+
+  /** @throws AgentError SPAWN_FAILED when the image has not been built */
+  #ownBootFiles(): { kernel: string; initrd: string | undefined } {
+    const { kernel, initrd } = this.#options;
+    return kernel === undefined ? findBuiltImage() : { kernel, initrd };
   }
 }
 
@@ -190,6 +198,11 @@ async function persistentMemoryOf({ Devices }: VirtualMachineDocument): Promise<
         throw new AgentError("INVALID_ARGUMENT", `${what}: ${path} cannot be read`, { cause });
       });
       const bytes = ImageFormat === "Vhd1" ? size - VHD_FOOTER_BYTES : size;
+      const { MaximumSizeBytes = Number.POSITIVE_INFINITY } = Devices?.VirtualPMem ?? {};
+      if (bytes > MaximumSizeBytes) {
+        const message = `${what}: ${path} has ${bytes} bytes of contents, and MaximumSizeBytes is ${MaximumSizeBytes}`;
+        throw new AgentError("INVALID_ARGUMENT", message);
+      }
       if (bytes > 0 && bytes % PERSISTENT_MEMORY_STEP === 0) return { path, bytes, readonly };
       const message = `${what}: ${path} has ${bytes} bytes of contents; make it a multiple of 2 MiB`;
       throw new AgentError("INVALID_ARGUMENT", message);

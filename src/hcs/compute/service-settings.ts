@@ -17,6 +17,9 @@ const timeouts = v.strictObject({
   SystemSaveMs: milliseconds,
 });
 
+const serviceQuery = v.strictObject({ PropertyTypes: v.optional(v.array(v.string()), ["Basic"]) });
+const modification = v.strictObject({ PropertyType: v.string(), Settings: v.optional(v.unknown()) });
+
 /** How long the calls may take before they throw ErrTimeout. */
 export type Timeouts = Required<{ [Name in keyof v.InferOutput<typeof timeouts>]: number }>;
 
@@ -37,14 +40,15 @@ export class ServiceSettings {
     return this.#timeouts;
   }
 
-  /** @throws AgentError NOT_SUPPORTED naming the property */
+  /** @throws AgentError NOT_SUPPORTED naming the property, INVALID_JSON */
   properties(query: ServicePropertyQuery): ServiceProperties {
-    const types = query.PropertyTypes ?? ["Basic"];
+    const { PropertyTypes: types } = parseStrictly(serviceQuery, query, "query");
     return { Properties: types.map((type) => this.#property(type)) };
   }
 
   /** @throws AgentError NOT_SUPPORTED naming the property, INVALID_JSON */
-  modify({ PropertyType, Settings }: ModificationRequest): void {
+  modify(request: ModificationRequest): void {
+    const { PropertyType, Settings } = parseStrictly(modification, request, "service settings");
     if (PropertyType !== "Timeouts") throw unknownProperty(PropertyType);
     const given = Object.entries(parseStrictly(timeouts, Settings, "service settings"));
     const changed = given.filter(([, value]) => value !== undefined);

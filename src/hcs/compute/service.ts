@@ -1,3 +1,5 @@
+import * as v from "valibot";
+import { AgentError } from "../../errors.ts";
 import { checkContainerId } from "../../protocol/container-id.ts";
 import { withTimeLimit } from "./abortable.ts";
 import { ContainerKind } from "./container-kind.ts";
@@ -14,11 +16,29 @@ import { basicProperties } from "./properties.ts";
 import type { ComputeSystemQuery, ContainerProperties } from "./schema1.ts";
 import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./schema2.ts";
 import { ServiceSettings } from "./service-settings.ts";
+import { parseStrictly } from "./strict.ts";
 import { System } from "./system.ts";
 import type { SystemKind } from "./system-kind.ts";
 import { SystemRecord } from "./system-record.ts";
 import { V1Kind } from "./v1-kind.ts";
 import { VmKind } from "./vm-kind.ts";
+
+const names = v.optional(v.nullable(v.array(v.string())));
+const systemQuery = v.strictObject({ Ids: names, Types: names, Names: names, Owners: names });
+
+/** A misspelled filter would let all systems through. */
+function checkQuery(query: ComputeSystemQuery) {
+  try {
+    return parseStrictly(systemQuery, query, "query");
+  } catch (thrown) {
+    throw makeHcsError("hcs::GetComputeSystems", thrown);
+  }
+}
+
+export interface CreateOptions extends CallOptions {
+  /** Makes this system's VM in place of the service's own driver: a LocalDriver, say, to do without one. */
+  readonly driver?: UtilityVmDriver;
+}
 
 /**
  * Compute systems of this process: utility VMs, which the driver makes, and containers in them. They end with this
@@ -45,7 +65,7 @@ export class ComputeService {
   async createComputeSystem(
     id: string,
     document: ComputeSystemDocument,
-    options: CallOptions = {},
+    options: CreateOptions = {},
   ): Promise<System> {
     const op = "hcs::CreateComputeSystem";
     if (this.#systems.has(id) || this.#reserved.has(id)) {
@@ -81,10 +101,14 @@ export class ComputeService {
     return new System(record);
   }
 
-  /** The systems that fit every part of the query. Those that have stopped are there as long as they have a handle. */
-  async getComputeSystems(query: ComputeSystemQuery = {}): Promise<ContainerProperties[]> {
-    const fits = (wanted: readonly string[] | undefined, value: string) =>
-      wanted === undefined || wanted.length === 0 || wanted.includes(value);
+  /**
+   * The systems that fit every part of the query. Those that have stopped are there as long as they have a handle.
+   * @throws HcsError ErrVmcomputeInvalidJSON naming a part of the query that is not known or wrong
+   */
+  async getComputeSystems(given: ComputeSystemQuery = {}): Promise<ContainerProperties[]> {
+    const query = checkQuery(given);
+    const fits = (wanted: readonly string[] | null | undefined, value: string) =>
+      !wanted?.length || wanted.includes(value);
     return [...this.#systems.values()]
       .map(basicProperties)
       .filter(
@@ -128,10 +152,15 @@ export class ComputeService {
   async #makeKind(
     id: string,
     parsed: ReturnType<typeof parseDocument>,
-    options: CallOptions,
+    options: CreateOptions,
   ): Promise<SystemKind> {
-    if (parsed.kind === "v1") return new V1Kind(id, parsed.config, this.#driver);
-    if (parsed.kind === "vm") return new VmKind(id, parsed.vm, this.#driver);
+    const { driver = this.#driver } = options;
+    if (parsed.kind === "v1") return new V1Kind(id, parsed.config, driver);
+    if (parsed.kind === "vm") return new VmKind(id, parsed.vm, driver);
+    if (options.driver !== undefined) {
+      const message = `options: a driver makes virtual machines, and this container runs in ${parsed.hostingSystemId}`;
+      throw new AgentError("INVALID_ARGUMENT", message);
+    }
     const { hostingSystemId } = parsed;
     const host = this.#host(hostingSystemId);
     if (parsed.kind === "container") return new ContainerKind(id, hostingSystemId, host, parsed.container);

@@ -2,8 +2,10 @@
  * Version 1's description of a container: every field of hcsshim's ContainerConfig (internal/hcs/schema1). Those
  * without a meaning for Linux containers, or on this platform, are known by name and refused when they are set.
  */
+import { basename, dirname } from "node:path";
 import * as v from "valibot";
 import { AgentError } from "../../errors.ts";
+import { builtImage } from "../qemu/built-image.ts";
 import type { ContainerDocument, VirtualMachineDocument } from "./document-parts.ts";
 import type { MappedVirtualDisk } from "./schema1.ts";
 import { parseStrictly } from "./strict.ts";
@@ -50,12 +52,12 @@ const mappedVirtualDisk = v.strictObject({
 });
 
 const hvRuntime = v.strictObject({
-  /** Directory of the files below. */
+  /** Directory of the files below. Default: where `npm run image` puts its own. */
   ImagePath: text,
   SkipTemplate: unused(WINDOWS),
   /** Default "initrd.img". */
   LinuxInitrdFile: text,
-  /** Default "kernel". */
+  /** Default "kernel"; without an ImagePath "vmlinux". */
   LinuxKernelFile: text,
   /** Added to the kernel's command line. */
   LinuxBootParameters: text,
@@ -66,7 +68,7 @@ const hvRuntime = v.strictObject({
 });
 
 const containerConfig = v.strictObject({
-  SystemType: v.literal("Container"),
+  SystemType: v.optional(v.literal("Container")),
   Name: text,
   Owner: text,
   VolumePath: unused(WINDOWS),
@@ -156,7 +158,9 @@ type Config = v.InferOutput<typeof containerConfig>;
 function vmDocument(config: Config, disks: readonly V1Disk[]): VirtualMachineDocument {
   const { HvRuntime, MemoryMaximumInMB, ProcessorCount, EndpointList } = config;
   const runtime = HvRuntime ?? {};
-  const inImage = (file: string) => (runtime.ImagePath ? `${runtime.ImagePath}/${file}` : file);
+  // Without a directory, the image that was built here; never whatever lies in the working directory.
+  const inImage = (file: string) => `${runtime.ImagePath || dirname(builtImage.kernel)}/${file}`;
+  const kernelFile = runtime.LinuxKernelFile || (runtime.ImagePath ? "kernel" : basename(builtImage.kernel));
   const bootsFromDisk = runtime.BootSource === "Vhd";
   const attachments = Object.fromEntries(
     disks.map(({ lun, HostPath, ReadOnly }) => {
@@ -177,7 +181,7 @@ function vmDocument(config: Config, disks: readonly V1Disk[]): VirtualMachineDoc
     ...(HvRuntime && {
       Chipset: {
         LinuxKernelDirect: {
-          KernelFilePath: inImage(runtime.LinuxKernelFile || "kernel"),
+          KernelFilePath: inImage(kernelFile),
           ...(!bootsFromDisk && { InitRdPath: inImage(runtime.LinuxInitrdFile || "initrd.img") }),
           ...(commandLine !== "" && { KernelCmdLine: commandLine }),
         },

@@ -9,11 +9,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { AgentError } from "../../errors.ts";
-import { AutoDriver } from "../compute/auto-driver.ts";
-import type { ComputeSystemDocument } from "../compute/document.ts";
+import { QemuDriver } from "../compute/qemu-driver.ts";
 import type { PropertyTypeV1 } from "../compute/schema1.ts";
 import type { ModifySettingRequest, ProcessParameters, PropertyTypeV2 } from "../compute/schema2.ts";
 import { ComputeService } from "../compute/service.ts";
+import { parseCreateRequest } from "./create-request.ts";
 import { listen, readBody, reply } from "./http.ts";
 import { KeptSystem } from "./kept-system.ts";
 import { keeperSocket } from "./paths.ts";
@@ -24,7 +24,7 @@ const UNUSED_MS = 10 * 60_000;
 
 class Keeper {
   readonly #directory: string;
-  readonly #service = new ComputeService({ driver: new AutoDriver() });
+  readonly #service = new ComputeService({ driver: new QemuDriver() });
   readonly #systems = new Map<string, KeptSystem>();
   #logs = 0;
   #ending = false;
@@ -77,12 +77,11 @@ class Keeper {
   }
 
   async #create(body: Record<string, unknown>) {
-    const { id, document, init } = body;
-    if (typeof id !== "string") throw new AgentError("INVALID_ARGUMENT", "the request has no id");
     try {
-      const system = await this.#service.createComputeSystem(id, document as ComputeSystemDocument);
+      const { id, document, init, options } = parseCreateRequest(body);
+      const system = await this.#service.createComputeSystem(id, document, options);
       const log = join(this.#directory, `${this.#logs++}.log`);
-      this.#systems.set(id, new KeptSystem(system, log, init as ProcessParameters | undefined));
+      this.#systems.set(id, new KeptSystem(system, log, init));
       return await system.properties();
     } finally {
       if (this.#systems.size === 0) setImmediate(() => void this.#end());

@@ -1,18 +1,17 @@
-import type { CallOptions } from "../compute/cow.ts";
 import type { ComputeSystemQuery, ContainerProperties } from "../compute/schema1.ts";
-import type { ComputeService } from "../compute/service.ts";
+import type { ComputeService, CreateOptions } from "../compute/service.ts";
 import type { ContainerConfig } from "../compute/v1-config.ts";
 import { Container } from "./container.ts";
 
 /**
- * Makes a container and its utility VM, which start() then starts.
+ * Makes a container and its utility VM, which start() then starts; options may name a driver, as createComputeSystem's.
  * @throws SystemError as ComputeService.createComputeSystem, naming a field that is set without a meaning here
  */
 export async function createContainer(
   service: ComputeService,
   id: string,
   config: ContainerConfig,
-  options: CallOptions = {},
+  options: CreateOptions = {},
 ): Promise<Container> {
   return new Container(
     await service.createComputeSystem(id, { SystemType: "Container", ...config }, options),

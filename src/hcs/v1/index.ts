@@ -2,8 +2,8 @@
  * Version 1 of the interface: containers whose utility VM comes and goes with them. The functions work on the same
  * compute service as those of the package's entry.
  */
-import type { CallOptions } from "../compute/cow.ts";
 import type { ComputeSystemQuery, ContainerProperties } from "../compute/schema1.ts";
+import type { CreateOptions } from "../compute/service.ts";
 import type { ContainerConfig } from "../compute/v1-config.ts";
 import { defaultService } from "../default-service.ts";
 import type { Container } from "./container.ts";
@@ -16,13 +16,13 @@ export { Process } from "./process.ts";
 export type { ProcessConfig } from "./process-config.ts";
 
 /**
- * Makes a container and its utility VM, which start() then starts.
+ * Makes a container and its utility VM, which start() then starts; options may name a driver, as createComputeSystem's.
  * @throws SystemError as ComputeService.createComputeSystem, naming a field that is set without a meaning here
  */
 export async function createContainer(
   id: string,
   config: ContainerConfig,
-  options: CallOptions = {},
+  options: CreateOptions = {},
 ): Promise<Container> {
   return await functions.createContainer(defaultService(), id, config, options);
 }

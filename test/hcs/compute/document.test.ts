@@ -82,6 +82,17 @@ test("parts that are missing or of the wrong kind are named", async (t) => {
     [{ HostingSystemId: "vm", Container: { RegistryChanges: {} } }, /RegistryChanges is not known/],
     [{ HostingSystemId: "vm", Container: { Processor: { Weight: 20_000 } } }, /Processor\.Weight/],
     [{}, /missing/],
+    [{ virtualMachine: {} }, /virtualMachine is not known here; did you mean VirtualMachine\?/],
+    [{ hostingSystemId: "vm", Container: {} }, /did you mean HostingSystemId/],
+    [{ VirtualMachine: {}, Containers: {} }, /Containers is not known/],
+    [{ VirtualMachine: {}, HostedSystem: { Container: {} } }, /HostedSystem is not known/],
+    [{ VirtualMachine: {}, Container: {}, HostingSystemId: "vm" }, /HostingSystemId is not known/],
+    [{ HostingSystemId: "vm", Container: {}, HostedSystem: { Container: {} } }, /HostedSystem is not known/],
+    [{ VirtualMachine: null }, /VirtualMachine must be Object/],
+    [{ Container: { GuestOs: {} } }, /HostingSystemId is missing, and VirtualMachine/],
+    [{ VirtualMachine: {}, SchemaVersion: { Major: 1, Minor: 0 } }, /SchemaVersion\.Major must be 2/],
+    [{ VirtualMachine: { GuestConnection: { UseVsock: false } } }, /UseVsock must be true/],
+    [{ ContainerType: "Windows" }, /ContainerType/],
     [null, /document/],
     ["text", /document/],
     [[], /document/],
@@ -89,6 +100,15 @@ test("parts that are missing or of the wrong kind are named", async (t) => {
   for (const [document, message] of cases) {
     t.throws(() => parseDocument(document), { code: "INVALID_JSON", message }, String(message));
   }
+});
+
+test("what is undefined is not there", async (t) => {
+  const HostingSystemId = "vm";
+  t.match(parseDocument({ VirtualMachine: undefined, HostingSystemId, Container: {} }), {
+    kind: "container",
+  });
+  t.match(parseDocument({ VirtualMachine: {}, Container: undefined }), { kind: "vm" });
+  t.match(parseDocument({ ContainerType: "Linux" }), { kind: "v1" }, "version 1 needs no SystemType");
 });
 
 test("containers: by an OCI specification, hosted, or on their own", async (t) => {

@@ -202,6 +202,11 @@ test("parameters: user, directory, environment, command line, the OCI process, i
     [{ CommandArgs: ["a"], RestrictedToken: true } as never, /RestrictedToken is not known/],
     [{ CommandArgs: ["a"], ConsoleSize: [1] }, /ConsoleSize/],
     [{ OCISpecification: {} as never }, /first process/],
+    [
+      { OCIProcess: { args: ["a"], cwd: "/" }, CommandArgs: ["b"] },
+      /CommandArgs has no effect beside OCIProcess/,
+    ],
+    [{ OCIProcess: { args: ["a"], cwd: "/" }, User: "nobody" }, /User has no effect beside OCIProcess/],
     [{ CreateInUtilityVm: true, CommandArgs: ["a"], User: "x" }, /User has no meaning/],
     [{ CommandArgs: ["/no/such/program"] }, /no such file|not found/i],
   ];

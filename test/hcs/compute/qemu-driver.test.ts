@@ -143,7 +143,15 @@ test("a virtual machine by its document: disks, adapters, memory, pause and resu
 test("what the QEMU driver cannot do is refused by name, before anything starts", async (t) => {
   const driver = new hcs.QemuDriver();
   const cases: [string, hcs.VirtualMachineDocument][] = [
-    ["LinuxKernelDirect", {}],
+    [
+      "MaximumCount is 1",
+      {
+        Chipset,
+        Devices: {
+          VirtualPMem: { MaximumCount: 1, Devices: { "0": { HostPath: "/x" }, "1": { HostPath: "/y" } } },
+        },
+      },
+    ],
     ["VirtualPMem", { Chipset, Devices: { VirtualPMem: { Devices: { "1": { HostPath: "/x" } } } } }],
     [
       "Vhd1",
@@ -159,6 +167,7 @@ test("what the QEMU driver cannot do is refused by name, before anything starts"
     t.throws(() => driver.check(document), { message: part }, part);
   }
   driver.check({ Chipset, Devices: { HvSocket: {}, Plan9: { Shares: [] } } });
+  driver.check({});
 });
 
 test("a VM that dies", { timeout: 600_000 }, async (t) => {

@@ -244,6 +244,19 @@ test("a container by its OCI specification, in its guest's words", async (t) => 
     },
   });
   await system.start();
+  // The specification says what runs: what the call says in its place would be left out in silence.
+  for (const [field, value] of Object.entries({
+    CommandArgs: ["echo", "instead"],
+    CommandLine: "echo instead",
+    User: "nobody",
+    WorkingDirectory: "/tmp",
+    Environment: { A: "1" },
+    EmulateConsole: true,
+    OCIProcess: { args: ["echo", "instead"], cwd: "/" },
+  })) {
+    const error = await rejection(system.createProcess({ [field]: value }));
+    t.match(error, { code: "INVALID_ARGUMENT", message: new RegExp(`${field} has no effect`) });
+  }
   t.match(await run(system, {}), { output: "from the specification\n", code: 0 });
   await system.wait();
   const twice = await rejection(

@@ -34,7 +34,7 @@ test("a document of version 2, with a container hosted in its VM, over the socke
   const service = new TestService(t);
   await service.start();
   const api = (method: string, path: string, body?: object) => callJson(service.socket, method, path, body);
-  const vm = { id: "vm", document: { VirtualMachine: {} } };
+  const vm = { id: "vm", document: { VirtualMachine: {} }, driver: "local" };
   t.match(await api("POST", "/systems", vm), { Id: "vm", SystemType: "VirtualMachine", State: "Created" });
   await api("POST", "/systems/vm/start");
   const hosted = { HostingSystemId: "vm", HostedSystem: { Container: {} } };
@@ -71,6 +71,9 @@ test("calls that make no sense are errors, and the service goes on", async (t) =
     ["POST", "/systems", {}, "INVALID_ARGUMENT"],
     ["POST", "/systems", { id: "x" }, "INVALID_JSON"],
     ["POST", "/systems", { id: "x", document: { VirtualMachine: { Nope: 1 } } }, "INVALID_JSON"],
+    ["POST", "/systems", { id: "x", document: { VirtualMachine: {} }, driver: "lokal" }, "INVALID_JSON"],
+    ["POST", "/systems", { id: "x", document: { VirtualMachine: {} }, Driver: "local" }, "INVALID_JSON"],
+    ["POST", "/systems", { id: "x", document: { VirtualMachine: {} }, init: "sh" }, "INVALID_JSON"],
     [
       "POST",
       "/systems",
@@ -82,7 +85,7 @@ test("calls that make no sense are errors, and the service goes on", async (t) =
   ] as const) {
     t.match(await rejection(api(method, path, body)), { code }, `${method} ${path}`);
   }
-  await api("POST", "/systems", { id: "x", document: { VirtualMachine: {} } });
+  await api("POST", "/systems", { id: "x", document: { VirtualMachine: {} }, driver: "local" });
   t.match(await rejection(api("POST", "/systems/x/dance")), { code: "NOT_SUPPORTED" });
   t.match(await rejection(api("POST", "/systems/x/processes", { parameters: { Nope: 1 } })), {
     code: "INVALID_JSON",

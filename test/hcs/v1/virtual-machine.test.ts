@@ -30,7 +30,7 @@ async function output(container: hcs.v1.Container, config: hcs.v1.ProcessConfig)
 }
 
 test("HvRuntime boots a VM; disks, limits, pause, networks", { timeout: 600_000 }, async (t) => {
-  hcs.setDriver(new hcs.AutoDriver());
+  hcs.setDriver(new hcs.QemuDriver());
   const service = hcs.defaultService();
   t.teardown(() => service.close());
   const directory = t.testdir({ one: { "first.txt": "first\n" }, two: { "second.txt": "second\n" } });
@@ -108,7 +108,7 @@ test("terminate while the VM is paused", { timeout: 600_000 }, async (t) => {
   t.teardown(() => service.close());
   const container = await hcs.v1.createContainer("paused", {
     ContainerType: "Linux",
-    HvRuntime: { ImagePath: out },
+    // Without HvRuntime: the image that was built here.
   });
   await container.start();
   const init = await container.createProcess({ CommandArgs: ["sleep", "1000"] });
