@@ -2,6 +2,23 @@
  * The OCI spec that the host side makes for a container when the caller brings none: what a container engine
  * gives an unprivileged container. Field names: https://github.com/opencontainers/runtime-spec
  */
+import { defaultSeccomp } from "./default-seccomp.ts";
+
+/** How much of the wall around a container is left standing; all of it by default. */
+export interface SecuritySettings {
+  /** A profile in the runtime specification's form; by default default-seccomp.ts. */
+  readonly seccomp?: "unconfined" | Readonly<Record<string, unknown>>;
+  /** Leaves /proc and /sys as the kernel shows them, writable where it lets root write. */
+  readonly systemPaths?: "unconfined";
+  /** Default true: no program gains privileges by its file's mode or capabilities. */
+  readonly noNewPrivileges?: boolean;
+  /** Processes and threads; default DEFAULT_PIDS_LIMIT, -1 for no limit. */
+  readonly pidsLimit?: number;
+}
+
+/** More than a busy server needs; a fork bomb ends there. */
+export const DEFAULT_PIDS_LIMIT = 4096;
+
 export interface ContainerSettings {
   readonly args: readonly string[];
   /** Absolute path of the root file system, as the guest sees it. */
@@ -25,6 +42,9 @@ export interface ContainerSettings {
   readonly maximumOpenFiles?: number;
   /** A cgroup namespace: where the guest has cgroup v2 alone. */
   readonly cgroupNamespace?: boolean;
+  readonly security?: SecuritySettings;
+  /** Of the guest, in Node's words. Default: this machine's. */
+  readonly architecture?: "x64" | "arm64";
 }
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -47,17 +67,23 @@ const CAPABILITIES = [
   "CAP_SYS_CHROOT",
 ];
 
-/** Files that tell about, or reach into, the kernel that all containers share. */
+/** Files that tell about, or reach into, the kernel that all containers share: Docker's, and those of addresses. */
 const MASKED_PATHS = [
   "/proc/acpi",
   "/proc/asound",
+  "/proc/interrupts",
+  "/proc/kallsyms",
   "/proc/kcore",
   "/proc/keys",
   "/proc/latency_stats",
+  "/proc/pagetypeinfo",
   "/proc/sched_debug",
   "/proc/scsi",
+  "/proc/slabinfo",
   "/proc/timer_list",
   "/proc/timer_stats",
+  "/proc/vmallocinfo",
+  "/sys/devices/virtual/powercap",
   "/sys/firmware",
 ];
 
@@ -97,6 +123,8 @@ const MOUNTS = [
 
 export function makeDefaultSpec(settings: ContainerSettings) {
   const hard = settings.maximumOpenFiles ?? 1024 * 1024;
+  const { seccomp, systemPaths, noNewPrivileges = true, pidsLimit } = settings.security ?? {};
+  const architecture = settings.architecture ?? (process.arch === "arm64" ? "arm64" : "x64");
   return {
     ociVersion: "1.0.2",
     process: {
@@ -109,7 +137,7 @@ export function makeDefaultSpec(settings: ContainerSettings) {
       // No inheritable and no ambient ones: another user than root has none after execve.
       capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
       rlimits: [{ type: "RLIMIT_NOFILE", soft: Math.min(1024, hard), hard }],
-      noNewPrivileges: true,
+      noNewPrivileges,
     },
     root: { path: settings.rootPath, readonly: settings.rootReadonly === true },
     ...(settings.hostname !== undefined && { hostname: settings.hostname }),
@@ -118,6 +146,7 @@ export function makeDefaultSpec(settings: ContainerSettings) {
       resources: {
         // The runtime allows null, zero, full, random, urandom, tty and the terminals on top of this.
         devices: [{ allow: false, access: "rwm" }],
+        pids: { limit: pidsLimit ?? DEFAULT_PIDS_LIMIT },
         ...(settings.memoryLimit !== undefined && { memory: { limit: settings.memoryLimit } }),
       },
       namespaces: [
@@ -128,8 +157,8 @@ export function makeDefaultSpec(settings: ContainerSettings) {
         { type: "mount" },
         ...(settings.cgroupNamespace === true ? [{ type: "cgroup" }] : []),
       ],
-      maskedPaths: MASKED_PATHS,
-      readonlyPaths: READONLY_PATHS,
+      ...(systemPaths !== "unconfined" && { maskedPaths: MASKED_PATHS, readonlyPaths: READONLY_PATHS }),
+      ...(seccomp !== "unconfined" && { seccomp: seccomp ?? defaultSeccomp(architecture) }),
     },
   };
 }
