@@ -1,11 +1,15 @@
 /** `lcow boot`: a utility VM with a shell in it, outside any container. */
 import { isatty } from "node:tty";
+import { describeError } from "../errors.ts";
+import type { UtilityVm } from "../hcs/utility-vm.ts";
 import { formatOptions, type OptionDescription, parseArguments, UsageError } from "./arguments.ts";
 import { BootProgress } from "./boot-progress.ts";
 import { causeOf } from "./cause.ts";
-import { print } from "./output.ts";
+import { print, say } from "./output.ts";
+import { waitAttached } from "./run/attached.ts";
 import { startUtilityVm } from "./run/session.ts";
-import { followWindowSize, makeRaw, windowSize } from "./run/terminal.ts";
+import { SignalForwarder } from "./run/signals.ts";
+import { windowSize } from "./run/terminal.ts";
 import { readSize, readVmOptions, VM_OPTIONS } from "./run/vm-options.ts";
 
 const OPTIONS: readonly OptionDescription[] = [
@@ -33,53 +37,39 @@ export async function main(words: readonly string[]): Promise<number> {
   }
   if (found.operands[0] === "") throw new UsageError("the COMMAND is empty");
   const memory = found.value("memory");
-  const interrupted = new AbortController();
-  const abort = () => interrupted.abort();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, abort);
-  const uvm = await startUtilityVm(
-    {
-      local: false,
-      ociRuntime: undefined,
-      logLevel: found.value("loglevel"),
-      ...readVmOptions(found, memory === undefined ? undefined : readSize("--memory", memory, 1024 * 1024)),
-    },
-    new BootProgress({ times: true }),
-    interrupted.signal,
-  );
+  const signals = new SignalForwarder(say);
+  let uvm: UtilityVm | undefined;
   try {
+    uvm = await startUtilityVm(
+      {
+        local: false,
+        ociRuntime: undefined,
+        logLevel: found.value("loglevel"),
+        ...readVmOptions(found, memory === undefined ? undefined : readSize("--memory", memory, 1024 * 1024)),
+      },
+      new BootProgress({ times: true }),
+      signals.aborted,
+    );
     const terminal = isatty(0);
-    const size = windowSize();
+    const size = terminal ? windowSize() : undefined;
     const shell = await uvm.guest.createProcess({
       commandArgs: found.operands.length > 0 ? found.operands : ["/bin/sh"],
       environment: { TERM: process.env.TERM ?? "linux", HOME: "/root" },
       workingDirectory: "/",
       terminal,
-      ...(terminal && size !== undefined && { consoleSize: size }),
+      ...(size !== undefined && { consoleSize: size }),
       stdin: true,
       stdout: true,
       stderr: !terminal,
+      signal: signals.aborted,
     });
-    const restore = terminal ? makeRaw() : () => undefined;
-    // The shell may end at any moment; a window that could not be resized is no reason to end it.
-    const unfollow = followWindowSize(
-      ({ rows, columns }) => void shell.resize(rows, columns).catch(() => undefined),
-    );
-    interrupted.signal.addEventListener("abort", () => void shell.signal(9).catch(() => undefined));
-    try {
-      if (shell.stdin !== undefined) {
-        shell.stdin.on("error", () => undefined);
-        process.stdin.pipe(shell.stdin);
-      }
-      shell.stdout?.pipe(process.stdout);
-      shell.stderr?.pipe(process.stderr);
-      return await shell.wait();
-    } finally {
-      unfollow();
-      restore();
-    }
+    return await waitAttached(shell, { signals, takesInput: true, terminal, size });
   } catch (error) {
-    throw await causeOf(error, uvm);
+    if (signals.abortStatus !== undefined) return signals.abortStatus;
+    throw uvm === undefined ? error : await causeOf(error, uvm);
   } finally {
-    await uvm.close();
+    signals.stop();
+    // The command's status counts, whatever became of cleaning up.
+    await uvm?.close().catch((error: unknown) => say(describeError(error)));
   }
 }

@@ -64,8 +64,6 @@ Examples:
 `;
 }
 
-// A file that may not grow (ulimit -f) is a failed write, and told as that.
-process.on("SIGXFSZ", () => undefined);
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -48,12 +48,29 @@ test("the caller's terminal is as before: after the end, a failure, a signal", a
   }
 });
 
-test("-t without a terminal still gives the command one, with standard input by -i", async (t) => {
-  const running = new Lcow(t, ["run", "--local", "-it", "--", "/bin/sh", "-c", "tty; read x; echo got $x"]);
-  running.child.stdin?.write("hello\n");
+test("-t without a terminal still gives the command one", async (t) => {
+  const running = new Lcow(t, ["run", "--local", "-t", "--", "/bin/sh", "-c", "tty; exit 3"]);
   const { status, stdout, stderr } = await running.result();
-  t.equal(status, 0);
+  t.equal(status, 3);
   t.equal(stderr, "");
-  t.match(stdout, /\/dev\/(pts\/0|console)\r\n/, "after or before the echo of what came early");
-  t.match(stdout, /got hello\r\n$/);
+  t.match(stdout, /^\/dev\/(pts\/0|console)\r\n$/);
+});
+
+test("-it with standard input that is no terminal is refused at once, before anything is made", async (t) => {
+  // Neither a service nor an image is needed to know it.
+  const nowhere = { env: { LCOW_STATE_DIRECTORY: "/nonexistent" } };
+  for (const words of [
+    ["run", "--local", "-it", "--", "/bin/cat"],
+    ["run", "-i", "--tty", "--kernel", "/nonexistent", "--", "/bin/cat"],
+    ["exec", "-it", "name", "/bin/cat"],
+    ["start", "-ait", "name"],
+  ]) {
+    // Nothing comes, and no end.
+    const running = new Lcow(t, words, nowhere);
+    t.match(
+      await running.result(),
+      { status: 125, stdout: "", stderr: /^lcow: the input device is not a TTY[^\n]*\[NOT_A_TERMINAL\]\n$/ },
+      words.join(" "),
+    );
+  }
 });

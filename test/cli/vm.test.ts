@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import tap, { test } from "tap";
 import { buildImage } from "../../src/cli/image.ts";
 import { copyRootfs } from "../helpers/rootfs.ts";
@@ -89,6 +90,32 @@ test("boot: a shell in the machine, and its exit status", options, async (t) => 
   const ran = await running.result();
   t.equal(ran.status, 4, ran.stderr);
   t.equal(ran.stdout, "init\n");
+});
+
+test(
+  "boot: a signal before the shell ends it with the signal's status, and nothing is left",
+  options,
+  async (t) => {
+    const before = temporary();
+    for (const [name, status] of [
+      ["SIGINT", 130],
+      ["SIGTERM", 143],
+    ] as const) {
+      const running = new Lcow(t, ["boot"]);
+      while (qemuBelow(running.pid) === undefined) await sleep(20);
+      running.child.kill(name);
+      const ran = await running.result();
+      t.equal(ran.status, status, ran.stderr);
+      t.notMatch(ran.stderr, /INTERNAL|ABORTED/);
+    }
+    t.same(temporary(), before);
+  },
+);
+
+test("boot: a command that is not there is 127", options, async (t) => {
+  const ran = await lcow(t, ["boot", "--", "/bin/nonesuch"]);
+  t.equal(ran.status, 127, ran.stderr);
+  t.match(ran.stderr, /\nlcow: [^\n]*\/bin\/nonesuch[^\n]*\n$/);
 });
 
 test("what is missing or too little is named, within seconds", options, async (t) => {

@@ -2,17 +2,15 @@ import { randomBytes } from "node:crypto";
 import { isatty } from "node:tty";
 import { describeError } from "../../errors.ts";
 import { makeDefaultSpec } from "../../hcs/default-spec.ts";
-import type { GuestProcess } from "../../hcs/guest-process.ts";
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
 import { BootProgress } from "../boot-progress.ts";
 import { causeOf } from "../cause.ts";
 import { tell } from "../failure.ts";
 import { say } from "../output.ts";
-import { START_FAILED } from "./exit-status.ts";
-import { copyOutput, openInput } from "./output.ts";
+import { waitAttached } from "./attached.ts";
 import { type SessionOptions, startUtilityVm } from "./session.ts";
 import { SignalForwarder } from "./signals.ts";
-import { followWindowSize, makeRaw, type WindowSize, windowSize } from "./terminal.ts";
+import { checkInputDevice, windowSize } from "./terminal.ts";
 
 export interface RunOptions extends SessionOptions {
   readonly command: readonly string[];
@@ -31,6 +29,7 @@ export interface RunOptions extends SessionOptions {
 
 /** @returns the exit status. */
 export async function run(options: RunOptions): Promise<number> {
+  checkInputDevice(options.interactive, options.terminal);
   const signals = new SignalForwarder(say);
   const progress = new BootProgress({ times: options.times });
   const started = performance.now();
@@ -89,62 +88,5 @@ async function runContainer(
     signal,
   });
   if (options.times) onStarted();
-  signals.forwardTo(init);
-  const detach = attachTerminal(init, options.terminal && takesInput, options.terminal, size);
-  try {
-    let lost: NodeJS.ErrnoException | undefined;
-    const output = copyAll(init, (cause) => {
-      lost = cause;
-      signals.readerGone();
-    });
-    if (takesInput) copyInput(init);
-    const status = await init.wait();
-    await Promise.race([output, signals.gaveUp]);
-    if (lost === undefined || lost.code === "EPIPE") return status;
-    say(`standard output could not be written: ${lost.message}`);
-    return status === 0 ? START_FAILED : status;
-  } finally {
-    detach();
-  }
-}
-
-function copyAll(
-  { stdout, stderr }: GuestProcess,
-  onLost: (cause: NodeJS.ErrnoException) => void,
-): Promise<unknown> {
-  return Promise.all([
-    stdout && copyOutput(stdout, 1, onLost),
-    // A program that nobody hears complain goes on.
-    stderr && copyOutput(stderr, 2, () => undefined),
-  ]);
-}
-
-function copyInput({ stdin }: GuestProcess): void {
-  if (stdin === undefined) return;
-  const source = openInput();
-  // Either end may go away at any time: then there is nothing left to copy, which is no error of the run.
-  source.on("error", () => stdin.end());
-  stdin.once("close", () => source.destroy());
-  source.pipe(stdin);
-}
-
-/** @returns undoes it all. */
-function attachTerminal(
-  init: GuestProcess,
-  ownsInput: boolean,
-  hasTerminal: boolean,
-  initialSize: WindowSize | undefined,
-): () => void {
-  if (!hasTerminal) return () => undefined;
-  const restore = ownsInput && isatty(0) ? makeRaw() : undefined;
-  // The process may end at any moment, and a window that could not be resized is no reason to end it.
-  const resize = ({ rows, columns }: WindowSize) => void init.resize(rows, columns).catch(() => undefined);
-  const unfollow = followWindowSize(resize);
-  const size = windowSize();
-  if (size !== undefined && (size.rows !== initialSize?.rows || size.columns !== initialSize.columns))
-    resize(size);
-  return () => {
-    unfollow();
-    restore?.();
-  };
+  return await waitAttached(init, { signals, takesInput, terminal: options.terminal, size });
 }

@@ -32,6 +32,19 @@ export function followWindowSize(onSize: (size: WindowSize) => void): () => void
 }
 
 /**
+ * Refuses at once what would wait for ever: a command on a terminal knows the end of its input by a key (Ctrl-D) alone,
+ * which a pipe or a file does not press.
+ * @throws AgentError NOT_A_TERMINAL
+ */
+export function checkInputDevice(interactive: boolean, terminal: boolean): void {
+  if (!interactive || !terminal || isatty(0)) return;
+  throw new AgentError(
+    "NOT_A_TERMINAL",
+    "the input device is not a TTY: -it needs a terminal on standard input; use -i without -t for a pipe or a file",
+  );
+}
+
+/**
  * Puts the terminal on standard input into raw mode: every byte passes as it is, both ways. (Node's own raw mode
  * goes on translating newlines in the output.)
  * @returns restores it; done at the exit of this process at the latest. Safe more than once.

@@ -1,6 +1,6 @@
 import { UsageError } from "../arguments.ts";
 import { print } from "../output.ts";
-import { windowSize } from "../run/terminal.ts";
+import { checkInputDevice, windowSize } from "../run/terminal.ts";
 import { attachStreams } from "./attach.ts";
 import { systemPath } from "./connection.ts";
 import { PROCESS_OPTIONS, processParameters } from "./create.ts";
@@ -20,6 +20,7 @@ export const { main } = verb("exec", {
     const command = rest[0] === "--" ? rest.slice(1) : rest;
     if (command.length === 0) throw new UsageError("exec needs a COMMAND");
     const [interactive, terminal, detach] = [found.has("interactive"), found.has("tty"), found.has("detach")];
+    if (!detach) checkInputDevice(interactive, terminal);
     const size = terminal ? windowSize() : undefined;
     const parameters = {
       ...processParameters(found, command),
