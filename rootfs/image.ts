@@ -13,8 +13,8 @@ export interface PackagePick {
 
 export interface ModuleGroup {
   /**
-   * When /init loads the group: "boot"; "demand", never, but modprobe and the kernel find it; or modalias
-   * patterns, one of which must match a device of the machine.
+   * When /init loads the group: "boot"; "demand", beside the agent's start unless the kernel or modprobe is faster,
+   * after which nothing can be loaded; or modalias patterns, one of which must match a device of the machine.
    */
   readonly when: "boot" | "demand" | readonly string[];
   /** Module names; what they depend on comes along. A kernel that has one built in, or lacks an optional one, is fine. */

@@ -84,9 +84,9 @@ export class KernelModules {
 /** The list that /init reads (native/init/modules.c tells its form). */
 export function bootList(modules: KernelModules, groups: readonly ModuleGroup[]): string {
   const lines = groups
-    .filter((group) => group.when !== "demand")
     .map((group) => {
-      const condition = group.when === "boot" ? "-" : (group.when as readonly string[]).join(",");
+      const words: Readonly<Record<string, string>> = { boot: "-", demand: "+" };
+      const condition = typeof group.when === "string" ? (words[group.when] ?? "") : group.when.join(",");
       return { condition, files: modules.inLoadOrder(group.modules).map((module) => module.file) };
     })
     .filter((line) => line.files.length > 0);

@@ -46,7 +46,10 @@ static void delegate_controllers(char *controllers) {
 }
 
 static bool mount_v2(void) {
-    if (mount("cgroup2", root, "cgroup2", flags, NULL) < 0) return errno == EBUSY;
+    // nsdelegate: what has a cgroup namespace of its own cannot lift the limits of that namespace's root, however it
+    // came to a mount of it. Kernels before 4.13 lack it.
+    if (mount("cgroup2", root, "cgroup2", flags, "nsdelegate") < 0 && (errno != EINVAL || mount("cgroup2", root, "cgroup2", flags, NULL) < 0))
+        return errno == EBUSY;
     char controllers[512] = "";
     FILE *file = fopen("/sys/fs/cgroup/cgroup.controllers", "re");
     if (file) {

@@ -61,7 +61,7 @@ int main(int argc, char **argv) {
 
     mount_kernel_filesystems();
     open_console();
-    load_modules("/etc/modules.list");
+    load_modules("/etc/modules.list", MODULES_AT_BOOT);
     switch_root(argv);
     mount_temporary_filesystems();
 
@@ -72,6 +72,9 @@ int main(int argc, char **argv) {
     bring_loopback_up();
     start_forwarder();
     if (options.entropy_port != 0) seed_entropy(options.entropy_port);
+
+    harden_kernel();
+    lock_modules();
 
     pid_t command = launch(options.command);
     if (command > 0 && options.shell) command = launch((char *[]){options.shell, NULL});

@@ -26,7 +26,12 @@ void mount_cgroups(void);  // v2, all controllers delegated; v1 where v2 lacks, 
 void bring_loopback_up(void);
 
 // modules.c
-void load_modules(const char *list_path);  // docs/image.md describes the list
+enum module_time { MODULES_AT_BOOT, MODULES_ON_DEMAND };
+void load_modules(const char *list_path, enum module_time time);  // docs/image.md describes the list
+
+// harden.c
+void harden_kernel(void);  // sysctls; docs/security.md lists them
+void lock_modules(void);   // loads what there is "on demand" beside everything else, then lets nothing be loaded
 
 // entropy.c
 void seed_entropy(unsigned port);  // bounded: a host that does not answer costs 2 s at most

@@ -1,7 +1,8 @@
 // Loads the modules of a list in its order. A line is a condition, then files below /lib/modules/RELEASE:
 //   -                  kernel/net/vmw_vsock/vsock.ko
 //   acpi*:VMBUS:*      kernel/drivers/hv/hv_vmbus.ko kernel/net/vmw_vsock/hv_sock.ko
-// "-" is always; else comma-separated patterns, one of which must match the modalias of a device that is
+//   +                  kernel/drivers/net/dummy.ko
+// "-" is always; "+" is not at boot, but before nothing can be loaded any more; else comma-separated patterns, one of which must match the modalias of a device that is
 // there when the line's turn comes, so a line may wait for what an earlier line's driver found.
 #include "init.h"
 
@@ -68,7 +69,9 @@ static bool device_matches(const char *pattern) {
     return false;
 }
 
-static bool condition_holds(char *condition) {
+static bool condition_holds(char *condition, enum module_time time) {
+    bool on_demand = strcmp(condition, "+") == 0;
+    if (time == MODULES_ON_DEMAND || on_demand) return on_demand && time == MODULES_ON_DEMAND;
     if (strcmp(condition, "-") == 0) return true;
     char *rest;
     for (char *pattern = strtok_r(condition, ",", &rest); pattern; pattern = strtok_r(NULL, ",", &rest))
@@ -105,7 +108,7 @@ static void load_file(const char *directory, const char *file) {
     close(fd);
 }
 
-void load_modules(const char *list_path) {
+void load_modules(const char *list_path, enum module_time time) {
     FILE *list = fopen(list_path, "re");
     if (!list) {
         if (errno != ENOENT) log_message(LOG_WARNING, "%s: %s", list_path, strerror(errno));
@@ -120,7 +123,7 @@ void load_modules(const char *list_path) {
     size_t size = 0;
     while (getline(&line, &size, list) > 0) {
         char *rest, *condition = strtok_r(line, " \t\n", &rest);
-        if (!condition || condition[0] == '#' || !condition_holds(condition)) continue;
+        if (!condition || condition[0] == '#' || !condition_holds(condition, time)) continue;
         for (char *file; (file = strtok_r(NULL, " \t\n", &rest));) load_file(directory, file);
     }
     free(line);

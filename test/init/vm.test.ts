@@ -144,3 +144,35 @@ test("what cannot be started is told, as is wrong usage", async (t) => {
   t.match(usage.console, /^init: usage: /m);
   t.equal(usage.code, 0);
 });
+
+test("the kernel is closed to what a container could use against it, unless asked not to", async (t) => {
+  const names = [
+    ...["kernel/kptr_restrict", "kernel/yama/ptrace_scope", "kernel/kexec_load_disabled", "kernel/sysrq"],
+    ...["kernel/dmesg_restrict", "user/max_user_namespaces", "kernel/modules_disabled"],
+  ];
+  // What nothing in the image is named after must not load, and what is must be there already.
+  const script = `
+    i=0; while [ $(cat /proc/sys/kernel/modules_disabled) = 0 -a $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
+    cd /proc/sys; for n in ${names.join(" ")}; do echo $n=$(cat $n); done
+    modprobe dm_crypt; echo known=$?
+    rmmod dummy 2>/dev/null; echo unload=$?
+    echo delegated=$(grep -c ' /sys/fs/cgroup cgroup2 .*nsdelegate' /proc/mounts)
+  `;
+  const closed = await boot(t, { init: shell(script) });
+  const wanted = ["2", "1", "1", "0", "1", "256", "1"];
+  for (const [index, name] of names.entries()) t.equal(printed(closed, name), wanted[index], name);
+  t.equal(printed(closed, "known"), "0", "a module of the image is loaded");
+  t.equal(printed(closed, "unload"), "1");
+  t.equal(printed(closed, "delegated"), "1");
+  const open = await boot(t, {
+    kernel: "lcow.harden=off",
+    init: shell(`
+      cd /proc/sys; for n in ${names.join(" ")}; do echo $n=$(cat $n); done
+      modprobe dm_crypt; echo known=$?; rmmod dm_crypt; echo unload=$?
+    `),
+  });
+  t.equal(printed(open, "kernel/kexec_load_disabled"), "0");
+  t.equal(printed(open, "kernel/modules_disabled"), "0");
+  t.equal(printed(open, "known"), "0");
+  t.equal(printed(open, "unload"), "0");
+});
