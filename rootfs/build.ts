@@ -13,6 +13,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { AgentError, describeError } from "../src/errors.ts";
+import { nodeFlags } from "../src/node-flags.ts";
 import { bundle } from "./bundle.ts";
 import { codeCache } from "./code-cache.ts";
 import { run } from "./command.ts";
@@ -147,7 +148,8 @@ async function locked(): Promise<void> {
   if (process.env[held]) return main();
   mkdirSync(path.join(root, "out"), { recursive: true });
   const lock = path.join(root, "out/.lock");
-  const child = spawn("flock", ["--timeout", "900", lock, process.execPath, ...process.argv.slice(1)], {
+  const again = [process.execPath, ...nodeFlags, ...process.argv.slice(1)];
+  const child = spawn("flock", ["--timeout", "900", lock, ...again], {
     stdio: "inherit",
     env: { ...process.env, [held]: "1" },
   });

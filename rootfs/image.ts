@@ -1,3 +1,5 @@
+import { nodeFlags } from "../src/node-flags.ts";
+
 /**
  * What is in the image, as data: build.ts reads it, docs/image.md explains it. Paths are those in the image;
  * /bin, /sbin, /lib and /lib64 are links into /usr.
@@ -219,6 +221,7 @@ export const files: Readonly<Record<string, string>> = {
 export const agentCommand: readonly string[] = [
   "MALLOC_ARENA_MAX=1",
   "/usr/bin/node",
+  ...nodeFlags,
   "--max-semi-space-size=1",
   "/usr/lib/gcs/start.cjs",
 ];

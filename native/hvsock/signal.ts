@@ -7,8 +7,8 @@ export const realTimeSignals: readonly number[] = Array.from(
 );
 
 /**
- * Catches a signal by its number, real-time ones included, in place of its default action. Several that come while
- * the event loop is busy may be told one by one. Does not keep the loop alive.
+ * Catches a signal by its number, real-time ones included, in place of its default action, and lets it through where
+ * it was blocked. Several that come while the event loop is busy may be told one by one. Does not keep the loop alive.
  * @returns stops catching it
  * @throws Error with code EINVAL for one that cannot be caught (SIGKILL, SIGSTOP)
  */

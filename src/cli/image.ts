@@ -5,6 +5,7 @@ import { access } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { AgentError } from "../errors.ts";
 import { type BootFiles, builtImage } from "../hcs/qemu/built-image.ts";
+import { nodeFlags } from "../node-flags.ts";
 import { say } from "./output.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -16,7 +17,7 @@ export const defaultImage: Image = builtImage;
 /** Builds what is missing of the image, or older than its sources; says how far it is on standard error. */
 export async function buildImage(args: readonly string[] = []): Promise<number> {
   const build = fileURLToPath(new URL("rootfs/build.ts", root));
-  const child = spawn(process.execPath, [build, ...args], { stdio: ["ignore", 2, 2] });
+  const child = spawn(process.execPath, [...nodeFlags, build, ...args], { stdio: ["ignore", 2, 2] });
   const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
   return signal === null ? (code ?? 1) : 1;
 }

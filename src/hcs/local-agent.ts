@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { AgentError } from "../errors.ts";
+import { nodeFlags } from "../node-flags.ts";
 import { AgentOutput } from "./agent-output.ts";
 import type { AgentTraces } from "./agent-traces.ts";
 
@@ -35,7 +36,7 @@ export class LocalAgent {
       `--loglevel=${options.logLevel ?? "warning"}`,
     ];
     // Its own session: a Ctrl-C at the terminal is for us to pass on, not for the agent.
-    this.#child = spawn(process.execPath, [main, ...flags], {
+    this.#child = spawn(process.execPath, [...nodeFlags, main, ...flags], {
       detached: true,
       stdio: ["ignore", "ignore", "pipe"],
       cwd: "/",

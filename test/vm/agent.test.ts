@@ -88,6 +88,18 @@ await t.test("with runc", { timeout: TIMEOUT_MS }, async (t) => {
     },
   );
 
+  await t.test("SIGUSR1 opens no inspector in the VM", { timeout: TIMEOUT_MS }, async (t) => {
+    const host = await guest.connect();
+    await host.negotiate();
+    const script = `pid=$(pidof node); kill -USR1 $pid; grep -h SigBlk /proc/$pid/task/*/status; grep ShdPnd /proc/$pid/status; tail -n +2 /proc/net/tcp`;
+    const told = (await guest.output(host, script)).trim().split("\n");
+    const [pending = "", ...masks] = told.toReversed();
+    t.match(pending, /^ShdPnd:\t0{13}200$/, "no thread has taken it, and nothing listens on a port");
+    t.ok(masks.length > 1);
+    for (const mask of masks) t.match(mask, /^SigBlk:\t\w{13}[2367abef]\w\w$/, "nor will it");
+    await host.hangUp();
+  });
+
   await t.test("the recorded conversation", { timeout: TIMEOUT_MS }, async (t) => {
     await replayTranscript(t, await environmentOf(guest));
   });

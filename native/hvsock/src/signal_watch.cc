@@ -1,5 +1,6 @@
 #include "signal_watch.h"
 
+#include <csignal>
 #include <memory>
 
 #include "system_call_error.h"
@@ -17,7 +18,14 @@ SignalWatch* SignalWatch::Open(uv_loop_t* loop, int number, Callback callback) {
   uv_unref(reinterpret_cast<uv_handle_t*>(&watch->handle_));
   status = uv_signal_start(
       &watch->handle_, [](uv_signal_t* handle, int) { static_cast<SignalWatch*>(handle->data)->callback_(); }, number);
-  if (status >= 0) return watch;
+  if (status >= 0) {
+    // Node started with --disable-sigusr1 has SIGUSR1 blocked for ever, so that a handler alone would never run.
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+    return watch;
+  }
   watch->Close();
   throw SystemCallError("uv_signal_start", -status);
 }

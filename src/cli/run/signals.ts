@@ -53,9 +53,9 @@ export class SignalForwarder {
   constructor(say: (text: string) => void) {
     this.#say = say;
     for (const name of ENDING) process.on(name, () => this.#onEnding(name));
-    for (const name of OTHERS) process.on(name, () => this.#onOther(constants.signals[name]));
-    // Node has no names for these.
-    for (const number of realTimeSignals) onSignal(number, () => this.#onOther(number));
+    // Not by name: Node has none for the real-time ones, and keeps SIGUSR1 blocked.
+    for (const number of [...OTHERS.map((name) => constants.signals[name]), ...realTimeSignals])
+      onSignal(number, () => this.#onOther(number));
   }
 
   /** Fires when a signal asks for the end before forwardTo(). */

@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AgentError } from "../../errors.ts";
+import { nodeFlags } from "../../node-flags.ts";
 import { callJson, isAbsent } from "./client.ts";
 import { keeperSocket, keepersDirectory } from "./paths.ts";
 
@@ -71,7 +72,7 @@ export class Keepers {
     const log = openSync(logFile, "wx", 0o600);
     const { NODE_OPTIONS: _, ...environment } = process.env;
     // A session of its own: it lives on when this process does not.
-    const child = spawn(process.execPath, [KEEPER, directory], {
+    const child = spawn(process.execPath, [...nodeFlags, KEEPER, directory], {
       detached: true,
       stdio: ["ignore", "pipe", log],
       cwd: "/",

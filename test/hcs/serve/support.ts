@@ -30,11 +30,13 @@ export class TestService {
     return `${this.directory}/socket`;
   }
 
-  /** Starts it and waits until it serves. */
-  async start(): Promise<void> {
+  /** Starts it and waits until it serves. @returns its process id */
+  async start(): Promise<number> {
     const daemon = spawn(LCOW, ["serve"], { env: this.#environment, stdio: ["ignore", "pipe", "inherit"] });
     this.#daemon = daemon;
     await once(daemon.stdout, "data");
+    if (daemon.pid === undefined) throw new Error("lcow serve was not started");
+    return daemon.pid;
   }
 
   /** @returns its exit code */
