@@ -1,7 +1,9 @@
 /**
  * Completes package-lock.json after an `npm install` on a machine whose registry does not carry every
  * platform's optional packages: npm leaves those out, and `npm ci` then refuses the lock file on every
- * machine. It also drops the download addresses. Run by hand after changing dependencies.
+ * machine. It also drops the download addresses, and what a platform's package says of the Node that it wants: npm 9
+ * leaves such a package out, without a word, where the Node that runs npm is older, although another Node will load it.
+ * Run by hand after changing dependencies; another lock file may be named.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -9,6 +11,7 @@ interface LockEntry {
   version?: string;
   resolved?: string;
   optional?: boolean;
+  engines?: Record<string, string> | string[];
   dev?: boolean;
   os?: string[];
   cpu?: string[];
@@ -16,7 +19,7 @@ interface LockEntry {
   optionalDependencies?: Record<string, string>;
 }
 
-const path = new URL("../package-lock.json", import.meta.url);
+const path = process.argv[2] ?? new URL("../package-lock.json", import.meta.url);
 const lock = JSON.parse(readFileSync(path, "utf8")) as { packages: Record<string, LockEntry> };
 const systems = [
   "aix",
@@ -44,8 +47,17 @@ const processors = [
 ];
 
 let added = 0;
+let freed = 0;
 for (const [where, entry] of Object.entries(lock.packages)) {
   delete entry.resolved;
+  if (
+    entry.optional === true &&
+    (entry.os ?? entry.cpu ?? entry.libc) !== undefined &&
+    entry.engines !== undefined
+  ) {
+    delete entry.engines;
+    freed++;
+  }
   for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
     const at = `node_modules/${name}`;
     if (lock.packages[at] !== undefined || lock.packages[`${where}/${at}`] !== undefined) continue;
@@ -67,4 +79,6 @@ for (const [where, entry] of Object.entries(lock.packages)) {
 const sorted = Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 lock.packages = Object.fromEntries(sorted);
 writeFileSync(path, `${JSON.stringify(lock, undefined, 2)}\n`);
-console.log(`package-lock.json: ${added} optional packages of other platforms added`);
+console.log(
+  `package-lock.json: ${added} optional packages of other platforms added, ${freed} freed of the Node they ask for`,
+);

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
 import { CleanupStack } from "../../src/linux/cleanup.ts";
 import { stringifyExact } from "../../src/linux/json.ts";
@@ -60,7 +61,14 @@ test("command lines keep their arguments apart", async (t) => {
     (await readCommandLine(process.pid))?.[0],
     readFileSync("/proc/self/cmdline", "utf8").split("\0")[0],
   );
-  t.same(await readCommandLine(2), [], "a kernel thread has none");
+  // In the place of a kernel thread, of which a process namespace shows none: what is dead has no memory, either.
+  const parent = spawn("sh", ["-c", "sleep 0.1 & echo $!; exec sleep 1000"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  t.teardown(() => parent.kill());
+  const dead = Number((await once(parent.stdout, "data"))[0]);
+  while (!isZombie(dead)) await sleep(1);
+  t.same(await readCommandLine(dead), [], "a process without memory has none");
 });
 
 test("a directory of files is removed, and nothing beyond it", (t) => {
