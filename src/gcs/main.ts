@@ -62,6 +62,7 @@ class Agent {
       log,
       cgroupParent,
       allowHostSockets: flags["allow-host-sockets"],
+      privateDirectory: flags["private-directory"] || undefined,
     });
     this.#bridge = new Bridge({
       uvm: this.#uvm,

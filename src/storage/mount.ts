@@ -1,9 +1,10 @@
 /** Mounting on a directory that is made for it, and taking both away again. */
-import { isAbsolute, normalize } from "node:path";
+import { basename, dirname, isAbsolute, normalize } from "node:path";
 import { AgentError } from "../errors.ts";
 import { CleanupStack } from "../linux/cleanup.ts";
-import { makeDirectories } from "../linux/directories.ts";
-import { mount as mountCall, unmount } from "../linux/libc.ts";
+import { type DirectoryHandle, makeDirectories, openDirectory } from "../linux/directories.ts";
+import { mount as mountCall, unmount, unmountFlags } from "../linux/libc.ts";
+import { isSystemError } from "../linux/system-error.ts";
 import { parseMountOptions } from "./mount-options.ts";
 
 export interface MountRequest {
@@ -16,6 +17,8 @@ export interface MountRequest {
 
 export interface Mounted {
   readonly target: string;
+  /** Leads to what is mounted, whatever has happened to the path meanwhile; until unmount(). */
+  readonly place: string;
   /** Unmounts, then removes the directories that were made. @throws AgentError MOUNT_FAILED while it is in use. */
   unmount(): Promise<void>;
 }
@@ -27,7 +30,10 @@ export function checkPath(path: string, field: string): void {
   }
 }
 
-/** @throws AgentError INVALID_ARGUMENT, MOUNT_FAILED; then nothing is left behind. */
+/**
+ * Mounts onto the very directory that the path leads to, which it must do without a link.
+ * @throws AgentError INVALID_ARGUMENT, MOUNT_FAILED; then nothing is left behind.
+ */
 export async function mount(request: MountRequest): Promise<Mounted> {
   const { source, target, type, options } = request;
   checkPath(target, "mount target");
@@ -36,22 +42,47 @@ export async function mount(request: MountRequest): Promise<Mounted> {
   const directories = await makeDirectories(target, 0o755);
   undo.push(`remove ${target}`, () => directories.remove());
   try {
-    await mountCall(source, target, type, flags, data);
-    undo.push(`unmount ${target}`, () => unmount(target));
-    for (const change of propagation) await mountCall("none", target, "", change);
+    const parent = openDirectory(dirname(target));
+    undo.push(`close ${dirname(target)}`, () => parent[Symbol.dispose]());
+    const place = parent.path(basename(target));
+    await mountOnto(parent, basename(target), { source, type, flags, data });
+    undo.push(`unmount ${target}`, () => unmount(place, unmountFlags.noFollow));
+    let isMounted = true;
+    for (const change of propagation) await mountCall("none", place, "", change);
+    return {
+      target,
+      place,
+      async unmount() {
+        if (isMounted) {
+          await unmountAt(place, target);
+          isMounted = false;
+          parent[Symbol.dispose]();
+        }
+        await directories.remove();
+      },
+    };
   } catch (cause) {
     await undo.run();
     throw new AgentError("MOUNT_FAILED", `cannot mount ${type} ${source} on ${target}`, { cause });
   }
-  return {
-    target,
-    async unmount() {
-      try {
-        await unmount(target);
-      } catch (cause) {
-        throw new AgentError("MOUNT_FAILED", `cannot unmount ${target}; something still uses it`, { cause });
-      }
-      await directories.remove();
-    },
-  };
+}
+
+async function mountOnto(
+  parent: DirectoryHandle,
+  name: string,
+  { source, type, flags, data }: { source: string; type: string; flags: number; data: string },
+): Promise<void> {
+  // Opened here, not to be found again by its name, which may be another directory's by then.
+  using directory = parent.open(name);
+  await mountCall(source, directory.path(), type, flags, data);
+}
+
+async function unmountAt(place: string, target: string): Promise<void> {
+  try {
+    await unmount(place, unmountFlags.noFollow);
+  } catch (cause) {
+    // Whoever removes or renames a mount point in another mount namespace takes the mount away with it.
+    if (cause instanceof AgentError && isSystemError(cause.cause, "EINVAL", "ENOENT")) return;
+    throw new AgentError("MOUNT_FAILED", `cannot unmount ${target}; something still uses it`, { cause });
+  }
 }

@@ -53,7 +53,7 @@ export async function mountOverlay(request: OverlayRequest): Promise<Mounted> {
 
 async function remountReadOnly(mounted: Mounted): Promise<Mounted> {
   try {
-    await mountCall("none", mounted.target, "", mountFlags.bind | mountFlags.remount | mountFlags.readOnly);
+    await mountCall("none", mounted.place, "", mountFlags.bind | mountFlags.remount | mountFlags.readOnly);
     return mounted;
   } catch (cause) {
     await mounted.unmount();

@@ -123,7 +123,9 @@ export async function mountScsi(request: ScsiMountRequest): Promise<Mounted> {
   }
   // A journal cannot be replayed on a disk that is not to be written.
   const readonly = request.readonly ? ["ro", ...(type === "ext4" ? ["noload"] : [])] : [];
-  return mount({ source: device, target: request.target, type, options: [...readonly, ...request.options] });
+  // Device nodes of an image mean nothing here, nor in a union with it as a layer: that one has its own.
+  const options = [...readonly, "nodev", ...request.options.filter((option) => option !== "dev")];
+  return mount({ source: device, target: request.target, type, options });
 }
 
 async function makeFilesystem(device: string, type: string): Promise<string> {

@@ -1,13 +1,36 @@
-/** What the agent has mounted on the host's request: each target once, and gone with everything made for it. */
+/**
+ * What the agent has mounted on the host's request: each target once, and gone with everything made for it. Targets are
+ * strictly below one of a few directories, so that no mount takes the place of what the machine itself runs on.
+ */
+import { join } from "node:path";
 import { AgentError } from "../../errors.ts";
 import type { Mounted } from "../../storage/mount.ts";
 
+/**
+ * Where hosts mount: containers and pods, disks, layers, shares and drivers as hcsshim names them (its
+ * internal/guestpath), our own host's roots, and what version 1's documents name in the machine.
+ */
+const MOUNT_DIRECTORIES = [
+  ...["/run/gcs/c", "/run/gcs/pods", "/run/mounts", "/run/layers", "/run/drivers", "/run/lcow"],
+  ...["/mounts", "/mnt"],
+];
+
 export class UvmMounts {
+  readonly #directories: readonly string[];
   /** By target; undefined while it is being mounted. */
   readonly #mounts = new Map<string, Mounted | undefined>();
 
-  /** @throws AgentError INVALID_STATE when something is mounted there already, and what `mount` throws. */
+  /** @param privateDirectory below which everything may be mounted, too */
+  constructor(privateDirectory?: string) {
+    this.#directories = [...MOUNT_DIRECTORIES, ...(privateDirectory === undefined ? [] : [privateDirectory])];
+  }
+
+  /**
+   * @throws AgentError INVALID_ARGUMENT for a target elsewhere, INVALID_STATE when something is mounted there already,
+   *   and what `mount` throws.
+   */
   async add(target: string, mount: () => Promise<Mounted>): Promise<void> {
+    this.#check(target);
     if (this.#mounts.has(target)) throw new AgentError("INVALID_STATE", `${target} is mounted already`);
     this.#mounts.set(target, undefined);
     try {
@@ -27,6 +50,17 @@ export class UvmMounts {
     }
     await mounted.unmount();
     this.#mounts.delete(target);
+  }
+
+  #check(target: string): void {
+    // Of a path that climbs or is not absolute, what mounts it tells more.
+    const plain = join(target);
+    if (this.#directories.some((directory) => plain.startsWith(`${directory}/`) && plain !== `${directory}/`))
+      return;
+    throw new AgentError(
+      "INVALID_ARGUMENT",
+      `${JSON.stringify(target)} is no place for a mount; use one below ${this.#directories.join(", ")}`,
+    );
   }
 
   /** Unmounts all, latest first. @returns what could not be unmounted. */

@@ -31,6 +31,8 @@ export interface UvmOptions {
   readonly cgroupParent: string;
   /** Containers that are not privileged get sockets of the host's, too; see isPrivileged() of spec.ts. */
   readonly allowHostSockets: boolean;
+  /** Of the agent alone: mounts may be below it. */
+  readonly privateDirectory: string | undefined;
 }
 
 export interface ContainerSettings {
@@ -41,7 +43,7 @@ export interface ContainerSettings {
 
 export class Uvm {
   readonly #options: UvmOptions;
-  readonly #mounts = new UvmMounts();
+  readonly #mounts: UvmMounts;
   /** An id is taken from the moment its creation begins; "creating" until it is done. */
   readonly #containers = new Map<string, UvmContainer | "creating">();
   /** Creations under way: close() waits for them, so that what they make is deleted, too. */
@@ -52,6 +54,7 @@ export class Uvm {
 
   constructor(options: UvmOptions) {
     this.#options = options;
+    this.#mounts = new UvmMounts(options.privateDirectory);
   }
 
   /** Programs that the agent has started so far: calls of the runtime, helpers, processes outside containers. */
