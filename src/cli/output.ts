@@ -91,6 +91,11 @@ export function printError(data: string | Uint8Array): void {
   outputs[2].write(data).catch(() => undefined);
 }
 
+/** The same for what a command writes, which may be much: settles when it can go on. */
+export async function passError(data: Uint8Array): Promise<void> {
+  await outputs[2].write(data).catch(() => undefined);
+}
+
 /** Tells the user something. */
 export function say(text: string): void {
   printError(`lcow: ${text}\n`);

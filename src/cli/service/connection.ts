@@ -28,8 +28,9 @@ export class Connection {
     return await client.callJson(this.#socket, "GET", path);
   }
 
-  async post(path: string, body: object = {}): Promise<unknown> {
-    return await client.callJson(this.#socket, "POST", path, body);
+  /** @param signal gives the call up */
+  async post(path: string, body: object = {}, signal?: AbortSignal): Promise<unknown> {
+    return await client.callJson(this.#socket, "POST", path, body, signal === undefined ? {} : { signal });
   }
 
   async delete(path: string): Promise<void> {

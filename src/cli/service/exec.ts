@@ -1,7 +1,7 @@
 import { UsageError } from "../arguments.ts";
 import { print } from "../output.ts";
 import { checkInputDevice, windowSize } from "../run/terminal.ts";
-import { attachStreams } from "./attach.ts";
+import { startAttached } from "./attach.ts";
 import { systemPath } from "./connection.ts";
 import { PROCESS_OPTIONS, processParameters } from "./create.ts";
 import { verb } from "./verb.ts";
@@ -27,9 +27,12 @@ export const { main } = verb("exec", {
       ...(size !== undefined && { ConsoleSize: [size.rows, size.columns] }),
       ...(found.has("in-vm") && { CreateInUtilityVm: true }),
     };
-    const body = { parameters, attach: !detach };
+    if (!detach) {
+      const body = { parameters };
+      return await startAttached(service, { id, call: "processes", body, interactive, terminal });
+    }
+    const body = { parameters, attach: false };
     const { pid } = (await service.post(systemPath(id, "processes"), body)) as { pid: number };
-    if (!detach) return await attachStreams(service, { id, pid, interactive, terminal });
     await print(`${pid}\n`);
     return 0;
   },

@@ -1,19 +1,47 @@
-import { print } from "../output.ts";
+import { channels, FrameReader } from "../../hcs/serve/stdio-frames.ts";
+import { UsageError } from "../arguments.ts";
+import { passError, print, say } from "../output.ts";
 import { systemPath } from "./connection.ts";
+import { readSince } from "./since.ts";
 import { verb } from "./verb.ts";
 
 export const { main } = verb("logs", {
   operands: "NAME",
-  about: "Shows what the container's command has written, standard output and error together.",
-  options: [{ name: "follow", short: "f", help: "go on as more is written, until the command ends" }],
+  about: `Shows what the container's command has written: its standard output here on standard output, its standard error
+on standard error. Of much output the last 16 to 32 MiB are kept.`,
+  options: [
+    { name: "follow", short: "f", help: "go on as more is written, until the command ends" },
+    { name: "tail", short: "n", value: "LINES", help: "the last lines only; all for all (default)" },
+    {
+      name: "since",
+      value: "TIME",
+      help: "lines begun since then: so long ago (10m, 1h30m), a date\n(2026-11-25T12:00:00), or seconds since 1970",
+    },
+    { name: "timestamps", short: "t", help: "with the time, in UTC, in front of each line" },
+  ],
   count: [1, 1],
   async run(found, service) {
     const [id = ""] = found.operands;
-    const follow = found.has("follow") ? "?follow=1" : "";
-    const log = await service.stream(`${systemPath(id, "logs")}${follow}`);
+    const query = new URLSearchParams();
+    const [tail, since] = [found.value("tail"), found.value("since")];
+    if (found.has("follow")) query.set("follow", "1");
+    if (found.has("timestamps")) query.set("timestamps", "1");
+    if (tail !== undefined && tail !== "all") query.set("tail", readLines(tail));
+    if (since !== undefined) query.set("since", String(readSince(since, Date.now())));
+    const log = await service.stream(`${systemPath(id, "logs")}?${query}`);
+    const reader = new FrameReader();
     for await (const chunk of log as AsyncIterable<Buffer>) {
-      await print(chunk);
+      for (const { channel, data } of reader.push(chunk)) {
+        if (channel === channels.stdout) await print(data);
+        else if (channel === channels.stderr) await passError(data);
+        else say(data.toString());
+      }
     }
     return 0;
   },
 });
+
+function readLines(text: string): string {
+  if (/^\d{1,9}$/.test(text)) return text;
+  throw new UsageError(`--tail ${text}: expected a number of lines, or all`);
+}

@@ -1,6 +1,6 @@
 import { print } from "../output.ts";
 import { checkInputDevice } from "../run/terminal.ts";
-import { attachStreams } from "./attach.ts";
+import { startAttached } from "./attach.ts";
 import { systemPath } from "./connection.ts";
 import { verb } from "./verb.ts";
 
@@ -17,13 +17,13 @@ standard streams, and its exit status is the container's; otherwise the output g
   async run(found, service) {
     const [id = ""] = found.operands;
     const attach = found.has("attach");
-    const [interactive, terminal] = [found.has("interactive"), found.has("tty")];
-    if (attach) checkInputDevice(interactive, terminal);
-    const { pid } = (await service.post(systemPath(id, "start"), { attach })) as { pid?: number };
-    if (!attach || pid === undefined) {
-      await print(`${id}\n`);
-      return 0;
+    if (attach) {
+      const [interactive, terminal] = [found.has("interactive"), found.has("tty")];
+      checkInputDevice(interactive, terminal);
+      return await startAttached(service, { id, call: "start", body: {}, interactive, terminal });
     }
-    return await attachStreams(service, { id, pid, interactive, terminal });
+    await service.post(systemPath(id, "start"), { attach });
+    await print(`${id}\n`);
+    return 0;
   },
 });

@@ -1,76 +1,87 @@
-import type { Duplex, Readable } from "node:stream";
-import { describeError } from "../../errors.ts";
+import type { Duplex, Writable } from "node:stream";
 import { stringifyJson } from "../../protocol/json.ts";
-import type { Process } from "../compute/process.ts";
+import type { OutputName, OutputSink } from "./output-pump.ts";
 import { channels, encodeFrames, FrameReader } from "./stdio-frames.ts";
 
-/** How long the end of the output may be waited for, once the process has exited; others may hold its pipes. */
-const DRAIN_TIMEOUT_MS = 2_000;
+/** How a process has ended, as its client is told. */
+export interface ExitMessage {
+  readonly exitCode?: number;
+  /** Why that is unknown, or why not all of the output came. */
+  readonly error?: string;
+}
 
 /**
- * Carries a process's streams over a connection, then its exit. Settles when all of it is sent, or nobody is there
- * any more; then the process's stdin is at its end and its output goes nowhere.
+ * Who has connected to a process's streams. What a slow one has not taken holds the process up; one that goes is
+ * written to no more, and the process runs on.
  */
-export async function attachProcess(process: Process, connection: Duplex): Promise<void> {
-  const { stdin, stdout, stderr } = process.stdio();
+export class Client implements OutputSink {
+  /** Settles when it has gone. */
+  readonly gone: Promise<void>;
+  readonly #connection: Duplex;
+  #room: PromiseWithResolvers<void> | undefined;
+
+  /** @param stdin gets what the client sends */
+  constructor(connection: Duplex, stdin: Writable | undefined) {
+    this.#connection = connection;
+    const hasRoom = () => {
+      this.#room?.resolve();
+      this.#room = undefined;
+    };
+    connection.on("drain", hasRoom);
+    this.gone = new Promise((resolve) => {
+      connection.once("close", () => {
+        hasRoom();
+        resolve();
+      });
+    });
+    receiveInput(connection, stdin);
+  }
+
+  write(name: OutputName, chunk: Buffer): Promise<void> | undefined {
+    return this.#send(channels[name], chunk);
+  }
+
+  /** Tells the person behind it something. */
+  note(text: string): void {
+    void this.#send(channels.note, Buffer.from(text));
+  }
+
+  /** The last word. */
+  finish(exit: ExitMessage): void {
+    void this.#send(channels.exit, Buffer.from(stringifyJson(exit)));
+    this.#connection.end();
+  }
+
+  #send(channel: number, data: Buffer): Promise<void> | undefined {
+    if (this.#connection.destroyed || this.#connection.writableEnded) return undefined;
+    let isFull = false;
+    for (const frame of encodeFrames(channel, data)) isFull = !this.#connection.write(frame);
+    if (!isFull) return undefined;
+    this.#room ??= Promise.withResolvers();
+    return this.#room.promise;
+  }
+}
+
+function receiveInput(connection: Duplex, stdin: Writable | undefined): void {
   const reader = new FrameReader();
+  const goOn = () => connection.resume();
+  stdin?.on("drain", goOn);
+  stdin?.on("close", goOn);
+  connection.once("close", () => {
+    stdin?.off("drain", goOn);
+    stdin?.off("close", goOn);
+  });
   connection.on("data", (chunk: Buffer) => {
     try {
       for (const { channel, data } of reader.push(chunk)) {
-        if (channel !== channels.stdin || stdin === undefined || stdin.writableEnded) continue;
+        if (channel !== channels.stdin || stdin === undefined || stdin.writableEnded || stdin.destroyed)
+          continue;
         if (data.length === 0) stdin.end();
-        else if (!stdin.write(data)) {
-          connection.pause();
-          const go = () => connection.resume();
-          stdin.once("drain", go).once("close", go);
-        }
+        else if (!stdin.write(data)) connection.pause();
       }
     } catch {
+      // What sends such frames is no client of ours.
       connection.destroy();
     }
   });
-  const gone = new Promise<void>((resolve) => connection.once("close", () => resolve()));
-  const output = Promise.all([
-    send(stdout, channels.stdout, connection),
-    send(stderr, channels.stderr, connection),
-  ]);
-  const exit = await Promise.race([exitOf(process), gone.then(() => undefined)]);
-  if (exit === undefined) {
-    stdin?.end();
-    stdout?.resume();
-    stderr?.resume();
-    return;
-  }
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, DRAIN_TIMEOUT_MS);
-  await Promise.race([output, late, gone]);
-  clearTimeout(timer);
-  for (const frame of encodeFrames(channels.exit, Buffer.from(stringifyJson(exit)))) connection.write(frame);
-  connection.end();
-}
-
-async function exitOf(process: Process): Promise<{ exitCode: number } | { error: string }> {
-  try {
-    return { exitCode: await process.wait() };
-  } catch (error) {
-    return { error: describeError(error) };
-  }
-}
-
-async function send(stream: Readable | undefined, channel: number, connection: Duplex): Promise<void> {
-  if (stream === undefined) return;
-  const closed = new Promise((resolve) => stream.once("close", resolve));
-  stream.on("data", (chunk: Buffer) => {
-    if (connection.destroyed) return;
-    let isFull = false;
-    for (const frame of encodeFrames(channel, chunk)) isFull = !connection.write(frame) || isFull;
-    if (!isFull) return;
-    stream.pause();
-    const go = () => stream.resume();
-    connection.once("drain", go).once("close", go);
-  });
-  await closed;
-  if (!connection.destroyed) {
-    for (const frame of encodeFrames(channel, Buffer.alloc(0))) connection.write(frame);
-  }
 }

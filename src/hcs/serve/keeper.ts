@@ -16,11 +16,9 @@ import { ComputeService } from "../compute/service.ts";
 import { parseCreateRequest } from "./create-request.ts";
 import { listen, readBody, reply } from "./http.ts";
 import { KeptSystem } from "./kept-system.ts";
+import { limits } from "./limits.ts";
+import { logQuery, sendLog } from "./log-response.ts";
 import { keeperSocket } from "./paths.ts";
-import { sendLog } from "./process-log.ts";
-
-/** The service that started it may have died before it said what for. */
-const UNUSED_MS = 10 * 60_000;
 
 class Keeper {
   readonly #directory: string;
@@ -40,7 +38,7 @@ class Keeper {
     });
     setTimeout(() => {
       if (this.#systems.size === 0) void this.#end();
-    }, UNUSED_MS);
+    }, limits.keeperUnusedMs);
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void this.#end());
   }
 
@@ -58,7 +56,9 @@ class Keeper {
     const abort = new AbortController();
     response.once("close", () => abort.abort(new AgentError("ABORTED", "the caller has gone")));
     const { signal } = abort;
-    if (part === "logs" && method === "GET") return await this.#sendLog(kept, response, url);
+    if (part === "logs" && method === "GET") {
+      return await sendLog(kept.readLog(logQuery(url.searchParams), signal), response);
+    }
     if (part === "processes" && pid !== undefined) {
       reply(response, 200, await this.#processCall(kept, Number(pid), `${method} ${action}`, body, signal));
       return;
@@ -71,18 +71,19 @@ class Keeper {
     const [, , id = "", part, pid, action] = url.pathname.split("/").map(decodeURIComponent);
     if (part !== "processes" || action !== "attach") throw new AgentError("NOT_SUPPORTED", "attach only");
     const kept = this.#find(id);
-    kept.process(Number(pid));
+    kept.process(Number(pid)).expectStreams();
     socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lcow-stdio\r\n\r\n");
     await kept.attach(Number(pid), socket);
   }
 
   async #create(body: Record<string, unknown>) {
     try {
-      const { id, document, init, options } = parseCreateRequest(body);
-      const system = await this.#service.createComputeSystem(id, document, options);
-      const log = join(this.#directory, `${this.#logs++}.log`);
-      this.#systems.set(id, new KeptSystem(system, log, init));
-      return await system.properties();
+      const kept = await KeptSystem.create(this.#service, {
+        ...parseCreateRequest(body),
+        logPath: join(this.#directory, `${this.#logs++}.log`),
+      });
+      this.#systems.set(kept.system.id, kept);
+      return { ...(await kept.system.properties()), ...kept.properties };
     } finally {
       if (this.#systems.size === 0) setImmediate(() => void this.#end());
     }
@@ -90,10 +91,9 @@ class Keeper {
 
   async #list() {
     return await Promise.all(
-      [...this.#systems.values()].map(async ({ system, createdAt, processes }) => ({
-        ...(await system.propertiesV2()),
-        CreatedAt: new Date(createdAt).toISOString(),
-        Command: processes.find(({ init }) => init)?.command ?? "",
+      [...this.#systems.values()].map(async (kept) => ({
+        ...(await kept.system.propertiesV2()),
+        ...kept.properties,
       })),
     );
   }
@@ -111,20 +111,21 @@ class Keeper {
         const list = (name: string) =>
           (url.searchParams.get(name) ?? "").split(",").filter((type) => type !== "");
         const v2 = await system.propertiesV2(list("v2") as PropertyTypeV2[], { signal });
-        return { ...(await system.properties(list("v1") as PropertyTypeV1[], { signal })), ...v2 };
+        const v1 = await system.properties(list("v1") as PropertyTypeV1[], { signal });
+        return { ...v1, ...v2, ...kept.properties };
       }
       case "DELETE ":
         await kept.close();
         this.#systems.delete(system.id);
         return {};
       case "GET wait":
-        await system.wait({ signal });
-        return await system.properties();
+        await kept.wait({ signal });
+        return { ...(await system.properties()), ...kept.properties };
       case "GET processes":
         return kept.processes;
       case "POST processes": {
         const { parameters = {}, attach = false } = body;
-        const options = { attach: attach === true };
+        const options = { attach: attach === true, signal };
         return { pid: await kept.createProcess(parameters as ProcessParameters, options) };
       }
       case "POST start": {
@@ -155,27 +156,18 @@ class Keeper {
     body: Record<string, unknown>,
     signal: AbortSignal,
   ): Promise<unknown> {
-    const process = kept.process(pid);
+    const { process, exitCode } = kept.process(pid);
     switch (call) {
       case "GET wait":
-        return { exitCode: await process.wait({ signal }) };
+        return { exitCode: exitCode ?? (await process.wait({ signal })) };
       case "POST signal":
+        if (exitCode !== undefined) return { delivered: false };
         return { delivered: await process.signal(Number(body.signal), { signal }) };
       case "POST resize":
         return await process.resizeConsole(Number(body.width), Number(body.height), { signal });
       default:
         throw new AgentError("NOT_SUPPORTED", `a process has no call ${call}`);
     }
-  }
-
-  async #sendLog(kept: KeptSystem, response: ServerResponse, url: URL): Promise<void> {
-    response.writeHead(200, { "Content-Type": "application/octet-stream" });
-    response.flushHeaders();
-    if (kept.log !== undefined) {
-      const isFollowed = url.searchParams.get("follow") === "1";
-      await sendLog(kept.log.path, response, isFollowed ? kept.log.finished : undefined);
-    }
-    response.end();
   }
 
   #find(id: string): KeptSystem {

@@ -7,9 +7,9 @@ import { fileURLToPath } from "node:url";
 import { AgentError } from "../../errors.ts";
 import { nodeFlags } from "../../node-flags.ts";
 import { callJson, isAbsent } from "./client.ts";
+import { limits } from "./limits.ts";
 import { keeperSocket, keepersDirectory } from "./paths.ts";
 
-const START_TIMEOUT_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 const KEEPER = fileURLToPath(new URL("keeper.ts", import.meta.url));
 
@@ -83,7 +83,7 @@ export class Keepers {
     child.stdout?.once("data", () => ready.resolve());
     child.once("error", ready.reject);
     child.once("exit", (code, signal) => ready.reject(new Error(`it ended with ${signal ?? code}`)));
-    const timer = setTimeout(() => ready.reject(new Error("it was not ready in time")), START_TIMEOUT_MS);
+    const timer = setTimeout(() => ready.reject(new Error("it was not ready in time")), limits.keeperStartMs);
     try {
       await ready.promise;
     } catch (cause) {

@@ -1,158 +1,230 @@
 import type { Duplex } from "node:stream";
-import { AgentError } from "../../errors.ts";
-import type { Process } from "../compute/process.ts";
+import { AgentError, describeError, type ErrorCode } from "../../errors.ts";
 import type { ProcessParameters } from "../compute/schema2.ts";
+import type { ComputeService } from "../compute/service.ts";
 import type { System } from "../compute/system.ts";
-import { attachProcess } from "./attach.ts";
+import type { CreateRequest } from "./create-request.ts";
+import { KeptProcess, type ProcessSummary } from "./kept-process.ts";
+import { type LogPiece, type LogQuery, readLog } from "./log-reader.ts";
 import { ProcessLog } from "./process-log.ts";
-
-/** How long the output of an attached process may wait for who is to read it. */
-const ATTACH_TIMEOUT_MS = 30_000;
 
 /** How many processes that have ended `lcow ps --all` can show, beside init. */
 const REMEMBERED_PROCESSES = 100;
 
-export interface ProcessSummary {
-  readonly pid: number;
-  readonly init: boolean;
-  /** As it was asked for; empty for an OCI process that only its specification describes. */
-  readonly command: string;
-  /** Absent while it runs, and when it will never be known. */
-  readonly exitCode?: number;
+export interface KeptSystemOptions extends CreateRequest {
+  readonly logPath: string;
 }
 
-interface KeptProcess {
-  readonly process: Process;
-  readonly init: boolean;
-  readonly command: string;
-  /** Somebody has or will have its streams. */
-  isAttached: boolean;
-  timer: NodeJS.Timeout | undefined;
+/** What the service knows of a system beside what HCS tells. */
+export interface KeptProperties {
+  readonly State?: string;
+  readonly CreatedAt: string;
+  readonly Command: string;
+  /** Init's. */
+  readonly ExitCode?: number;
+  /** Why the last start failed. */
+  readonly StartError?: { readonly code: ErrorCode; readonly message: string };
+  /** Bytes of output that the log has not, since it could not be written. */
+  readonly LogBytesLost?: number;
 }
 
 /** A system with what the service keeps of it: its processes, and what its init has written. */
 export class KeptSystem {
-  readonly system: System;
   readonly createdAt = Date.now();
-  readonly #init: ProcessParameters | undefined;
-  readonly #logPath: string;
+  readonly #service: ComputeService;
+  readonly #options: KeptSystemOptions;
+  readonly #log: ProcessLog;
   readonly #processes = new Map<number, KeptProcess>();
-  #log: ProcessLog | undefined;
+  #system: System;
+  #isStarting = false;
+  #startError: unknown;
 
-  /** @param init what start() starts as the container's init */
-  constructor(system: System, logPath: string, init: ProcessParameters | undefined) {
-    this.system = system;
-    this.#logPath = logPath;
-    this.#init = init;
+  static async create(service: ComputeService, options: KeptSystemOptions): Promise<KeptSystem> {
+    return new KeptSystem(
+      service,
+      await service.createComputeSystem(options.id, options.document, options.options),
+      options,
+    );
   }
 
-  get log(): ProcessLog | undefined {
-    return this.#log;
+  private constructor(service: ComputeService, system: System, options: KeptSystemOptions) {
+    this.#service = service;
+    this.#system = system;
+    this.#options = options;
+    this.#log = new ProcessLog(options.logPath);
+  }
+
+  get system(): System {
+    return this.#system;
   }
 
   get processes(): ProcessSummary[] {
-    return [...this.#processes.values()].map(({ process, init, command }) => {
-      const exitCode = exitCodeOf(process);
-      return { pid: process.pid, init, command, ...(exitCode !== undefined && { exitCode }) };
-    });
+    return [...this.#processes.values()].map(({ summary }) => summary);
   }
 
-  /** @returns init's pid, when there is one to start */
+  /** To be put over what HCS tells: a container whose command has not started does not run. */
+  get properties(): KeptProperties {
+    const init = this.#init;
+    const { bytes } = this.#log.lost;
+    const isEarly = this.#options.init !== undefined && init === undefined && !this.#hasEnded;
+    return {
+      ...(isEarly && { State: "Created" }),
+      CreatedAt: new Date(this.createdAt).toISOString(),
+      Command: init?.summary.command ?? commandOf(this.#options.init),
+      ...(init?.exitCode !== undefined && { ExitCode: init.exitCode }),
+      ...(this.#startError !== undefined && { StartError: startErrorOf(this.#startError) }),
+      ...(bytes > 0 && { LogBytesLost: bytes }),
+    };
+  }
+
+  /**
+   * Starts it, or starts it anew once it has stopped. When that fails it is created or stopped, and says why.
+   * @returns init's pid, when there is one to start
+   */
   async start(options: { attach: boolean; signal: AbortSignal }): Promise<number | undefined> {
     const { signal, attach } = options;
-    await this.system.start({ signal });
-    if (this.#init === undefined) return undefined;
-    return await this.#create(this.#init, { init: true, attach });
+    const { init } = this.#options;
+    const { State } = await this.#system.properties();
+    if (this.#isStarting || State === "Running" || State === "Paused") {
+      const is = this.#isStarting ? "being started" : State.toLowerCase();
+      throw new AgentError("INVALID_STATE", `system ${this.#options.id} is ${is} already`);
+    }
+    this.#isStarting = true;
+    this.#startError = undefined;
+    try {
+      if (State === "Stopped") await this.#remake();
+      await this.#system.start({ signal });
+      return init === undefined ? undefined : await this.#create(init, { init: true, attach, signal });
+    } catch (error) {
+      this.#startError = error;
+      await this.#endFailed();
+      throw error;
+    } finally {
+      this.#isStarting = false;
+      this.#log.wake();
+    }
   }
 
-  async createProcess(parameters: ProcessParameters, options: { attach: boolean }): Promise<number> {
+  /** @throws AgentError INVALID_STATE before init runs: a further process must not become the first */
+  async createProcess(
+    parameters: ProcessParameters,
+    options: { attach: boolean; signal: AbortSignal },
+  ): Promise<number> {
+    if (this.#options.init !== undefined && this.#init === undefined) {
+      const why =
+        this.#startError === undefined ? "" : `; its start failed: ${describeError(this.#startError)}`;
+      const message = `the command of system ${this.#options.id} has not been started${why}`;
+      throw new AgentError("INVALID_STATE", message);
+    }
     return await this.#create(parameters, { init: false, ...options });
   }
 
-  process(pid: number): Process {
-    return this.#find(pid).process;
+  /** @throws AgentError PROCESS_NOT_FOUND */
+  process(pid: number): KeptProcess {
+    const kept = this.#processes.get(pid);
+    if (kept !== undefined) return kept;
+    throw new AgentError("PROCESS_NOT_FOUND", `process ${pid} was not created in system ${this.#options.id}`);
   }
 
-  /** Gives a process's streams to who has connected. @throws AgentError INVALID_STATE when somebody has them */
   async attach(pid: number, connection: Duplex): Promise<void> {
-    const kept = this.#find(pid);
-    if (!kept.isAttached || kept.timer === undefined) {
-      throw new AgentError("INVALID_STATE", `the streams of process ${pid} are not to be had`);
-    }
-    clearTimeout(kept.timer);
-    kept.timer = undefined;
-    if (kept.init) this.#keepLog(kept.process);
-    await attachProcess(kept.process, connection);
-    if (!kept.init) await kept.process.close();
+    await this.process(pid).attach(connection);
+  }
+
+  readLog(query: LogQuery, signal: AbortSignal): AsyncGenerator<LogPiece> {
+    return readLog(this.#log, query, () => this.#isLogged, signal);
+  }
+
+  /** Waits for its end, which has come where its start has failed. @throws what the start failed with */
+  async wait(options: { signal: AbortSignal }): Promise<void> {
+    if (this.#startError !== undefined) throw this.#startError;
+    await this.#system.wait(options);
   }
 
   async close(): Promise<void> {
-    for (const { process, timer } of this.#processes.values()) {
-      clearTimeout(timer);
-      await process.close();
-    }
-    await this.system.close();
+    await this.#closeProcesses();
+    await this.#system.close();
+    await this.#log.close();
+  }
+
+  get #init(): KeptProcess | undefined {
+    return [...this.#processes.values()].find(({ init }) => init);
+  }
+
+  get #hasEnded(): boolean {
+    return this.#system.waitChannel.aborted;
+  }
+
+  /** Whether more may come into the log. */
+  get #isLogged(): boolean {
+    return this.#isStarting || this.#init?.isOutputOver === false;
   }
 
   async #create(
     parameters: ProcessParameters,
-    { init, attach }: { init: boolean; attach: boolean },
+    { init, attach, signal }: { init: boolean; attach: boolean; signal: AbortSignal },
   ): Promise<number> {
-    const process = await this.system.createProcess({
-      ...parameters,
-      CreateStdOutPipe: init || attach,
-      CreateStdErrPipe: init || attach,
-      CreateStdInPipe: attach && parameters.CreateStdInPipe === true,
-    });
-    const { CommandArgs, CommandLine, OCIProcess } = parameters;
-    const command = CommandArgs?.join(" ") ?? CommandLine ?? OCIProcess?.args.join(" ") ?? "";
-    const kept: KeptProcess = { process, init, command, isAttached: attach, timer: undefined };
+    const process = await this.#system.createProcess(
+      {
+        ...parameters,
+        CreateStdOutPipe: init || attach,
+        CreateStdErrPipe: init || attach,
+        CreateStdInPipe: attach && parameters.CreateStdInPipe === true,
+      },
+      { signal },
+    );
     await this.#forgetOldest();
+    const kept = new KeptProcess(process, {
+      init,
+      command: commandOf(parameters),
+      awaitsClient: attach,
+      sinks: init ? [this.#log] : [],
+    });
     this.#processes.set(process.pid, kept);
-    if (attach) kept.timer = setTimeout(() => this.#onNobody(kept), ATTACH_TIMEOUT_MS);
-    else if (init) this.#keepLog(process);
+    if (init) void kept.finished.then(() => this.#log.wake());
     return process.pid;
+  }
+
+  /** The system that has stopped gives way to another of the same document. */
+  async #remake(): Promise<void> {
+    const { id, document, init, options } = this.#options;
+    if (init === undefined || (document as { HostingSystemId?: string }).HostingSystemId !== undefined) {
+      throw new AgentError("SYSTEM_ALREADY_STOPPED", `system ${id} has stopped; create it anew`);
+    }
+    await this.#closeProcesses();
+    this.#processes.clear();
+    await this.#system.close();
+    this.#system = await this.#service.createComputeSystem(id, document, options);
+  }
+
+  /** What a start that failed has left half-way is ended. */
+  async #endFailed(): Promise<void> {
+    const { State } = await this.#system.properties();
+    if (State === "Created" || State === "Stopped") return;
+    // Its reason is the start's; that it could not be ended either adds nothing to it.
+    await this.#system.terminate().catch(() => undefined);
+  }
+
+  async #closeProcesses(): Promise<void> {
+    for (const kept of this.#processes.values()) await kept.close();
   }
 
   /** Of processes that have ended only the last ones are remembered. */
   async #forgetOldest(): Promise<void> {
     const ended = [...this.#processes.values()].filter(
-      ({ process, init }) => !init && exitCodeOf(process) !== undefined,
+      ({ init, exitCode }) => !init && exitCode !== undefined,
     );
-    for (const { process } of ended.slice(0, Math.max(0, ended.length - REMEMBERED_PROCESSES))) {
-      this.#processes.delete(process.pid);
-      await process.close();
+    for (const kept of ended.slice(0, Math.max(0, ended.length - REMEMBERED_PROCESSES))) {
+      this.#processes.delete(kept.process.pid);
+      await kept.close();
     }
-  }
-
-  /** Who wanted the streams has not come for them. */
-  #onNobody(kept: KeptProcess): void {
-    kept.timer = undefined;
-    kept.isAttached = false;
-    kept.process.stdio().stdin?.end();
-    if (kept.init) this.#keepLog(kept.process);
-    else void kept.process.close();
-  }
-
-  #keepLog(process: Process): void {
-    const { stdout, stderr } = process.stdio();
-    this.#log = new ProcessLog(this.#logPath);
-    this.#log.follow(stdout);
-    this.#log.follow(stderr);
-  }
-
-  #find(pid: number): KeptProcess {
-    const kept = this.#processes.get(pid);
-    if (kept !== undefined) return kept;
-    throw new AgentError("PROCESS_NOT_FOUND", `process ${pid} was not created in system ${this.system.id}`);
   }
 }
 
-function exitCodeOf(process: Process): number | undefined {
-  try {
-    return process.exitCode();
-  } catch {
-    // It runs, or nobody will ever know.
-    return undefined;
-  }
+function commandOf(parameters: ProcessParameters | undefined): string {
+  const { CommandArgs, CommandLine, OCIProcess } = parameters ?? {};
+  return CommandArgs?.join(" ") ?? CommandLine ?? OCIProcess?.args.join(" ") ?? "";
+}
+
+function startErrorOf(error: unknown): { code: ErrorCode; message: string } {
+  return { code: error instanceof AgentError ? error.code : "INTERNAL", message: describeError(error) };
 }

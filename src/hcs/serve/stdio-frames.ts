@@ -1,8 +1,8 @@
 /**
  * Streams of one process over one connection: 1 byte channel, 4 bytes length (big endian), data. An empty frame on
- * a stream's channel is its end.
+ * a stream's channel is its end. "note" is text for people, about what goes on.
  */
-export const channels = { stdin: 0, stdout: 1, stderr: 2, exit: 3 } as const;
+export const channels = { stdin: 0, stdout: 1, stderr: 2, exit: 3, note: 4 } as const;
 const HEADER_BYTES = 5;
 /** Larger data goes in several frames. */
 const LARGEST = 1024 * 1024;

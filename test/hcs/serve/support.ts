@@ -1,7 +1,8 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 import type { Test } from "tap";
 
 const LCOW = new URL("../../../bin/lcow", import.meta.url).pathname;
@@ -51,17 +52,13 @@ export class TestService {
 
   /** Runs a command of lcow to its end. */
   async lcow(args: readonly string[], input?: string): Promise<Result> {
-    const child = execFile(LCOW, [...args], { env: this.#environment, timeout: DEADLINE_MS });
+    const child = execFile(LCOW, [...args], {
+      env: this.#environment,
+      timeout: DEADLINE_MS,
+      maxBuffer: 2 ** 28,
+    });
     child.stdin?.end(input);
-    let [stdout, stderr] = ["", ""];
-    child.stdout?.on("data", (text: string) => {
-      stdout += text;
-    });
-    child.stderr?.on("data", (text: string) => {
-      stderr += text;
-    });
-    const [code] = (await once(child, "close")) as [number | null];
-    return { status: code ?? -1, stdout, stderr };
+    return await resultOf(child);
   }
 
   /** The same, whose success goes without saying. */
@@ -71,8 +68,34 @@ export class TestService {
     return stdout;
   }
 
-  spawn(args: readonly string[]): ChildProcess {
-    return spawn(LCOW, [...args], { env: this.#environment });
+  spawn(args: readonly string[], stdio: StdioOptions = "pipe"): ChildProcess {
+    return spawn(LCOW, [...args], { env: this.#environment, stdio });
+  }
+
+  /** Runs a script in which `lcow` is ours; what it writes to descriptor 3 follows on standard output. */
+  async shell(script: string): Promise<Result> {
+    const path = `${dirname(LCOW)}:${this.#environment.PATH}`;
+    const whole = `exec 3>$PWD/third; { ${script}\n}; status=$?; cat $PWD/third; exit $status`;
+    const child = execFile("bash", ["-c", whole], {
+      env: { ...this.#environment, PATH: path },
+      cwd: this.directory,
+      timeout: DEADLINE_MS,
+      maxBuffer: 2 ** 28,
+    });
+    return await resultOf(child);
+  }
+
+  /** The service's process id. */
+  get pid(): number {
+    return this.#daemon?.pid ?? 0;
+  }
+
+  /** What the keepers have complained of. */
+  keeperLogs(): string {
+    const directory = `${this.directory}/k`;
+    return readdirSync(directory)
+      .map((name) => readFileSync(`${directory}/${name}/keeper.log`, "utf8"))
+      .join("");
   }
 
   /** Process ids of the keepers, by the directories in their command lines. */
@@ -103,4 +126,31 @@ function commandLine(pid: number): string {
     // It has ended meanwhile.
     return "";
   }
+}
+
+async function resultOf(child: ChildProcess): Promise<Result> {
+  let [stdout, stderr] = ["", ""];
+  child.stdout?.on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr?.on("data", (text: string) => {
+    stderr += text;
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  return { status: code ?? -1, stdout, stderr };
+}
+
+/** Waits until something is so. @throws when it does not become so */
+export async function eventually(isSo: () => Promise<boolean> | boolean): Promise<void> {
+  for (const deadline = Date.now() + DEADLINE_MS; ; ) {
+    if (await isSo()) return;
+    if (Date.now() > deadline) throw new Error(`it did not become so: ${isSo}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Resident memory of a process, bytes. */
+export function memoryOf(pid: number): number {
+  const [, kibibytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Number(kibibytes) * 1024;
 }

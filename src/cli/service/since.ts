@@ -1,0 +1,29 @@
+import { UsageError } from "../arguments.ts";
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/**
+ * Reads a time: so long ago ("10m", "1h30m", "2d"), seconds since 1970 ("1764043200"), or a date ("2026-11-25",
+ * "2026-11-25T03:48:03", here, or with "Z" or "+01:00").
+ * @param now milliseconds since 1970
+ * @returns milliseconds since 1970
+ * @throws UsageError
+ */
+export function readSince(text: string, now: number): number {
+  if (/^\d{1,12}(\.\d{1,9})?$/.test(text)) return Number(text) * 1000;
+  if (/^(\d{1,9}(\.\d+)?(ms|[smhd]))+$/.test(text)) {
+    let ago = 0;
+    for (const [, count, , unit = ""] of text.matchAll(/(\d+(\.\d+)?)(ms|[smhd])/g)) {
+      ago += Number(count) * (UNITS[unit] ?? 0);
+    }
+    return Math.max(0, now - ago);
+  }
+  if (/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/.test(text)) {
+    // A date alone is midnight here, as for every other tool on this machine; Date.parse() would take UTC.
+    const time = Date.parse(text.includes("T") ? text : `${text}T00:00`);
+    if (time >= 0) return time;
+  }
+  throw new UsageError(
+    `--since ${text}: expected a time such as 10m, 1h30m, 2026-11-25T12:00:00 or 1764043200`,
+  );
+}

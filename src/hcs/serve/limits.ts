@@ -1,0 +1,26 @@
+/**
+ * How long the service waits, in milliseconds; one table for all. What is not here waits for as long as the guest
+ * answers at all: a call is given up when the guest has been silent for `guestSilenceMs`, not when it is slow.
+ */
+export const limits = {
+  /** The guest is asked for a sign of life this often. */
+  heartbeatMs: 3_000,
+  /** A guest that says nothing for so long, though asked, does not answer. */
+  guestSilenceMs: 10_000,
+  /** A keeper is asked for a sign of life this often, while somebody waits for it. */
+  keeperHeartbeatMs: 1_000,
+  /** A keeper that says nothing for so long does not answer. */
+  keeperSilenceMs: 5_000,
+  /** What `list` gives each keeper. */
+  keeperListMs: 2_000,
+  /** What force gives a keeper to end what it keeps; then it is killed, and cleaned up after. */
+  keeperForceMs: 8_000,
+  /** Until a new keeper is ready. */
+  keeperStartMs: 30_000,
+  /** A keeper whose service died before it said what for ends itself. */
+  keeperUnusedMs: 10 * 60_000,
+  /** The output of an attached process waits so long for who is to read it. */
+  attachMs: 30_000,
+  /** After a process's end, output that would be taken and does not come for so long is given up. */
+  outputStallMs: 10_000,
+} as const;
