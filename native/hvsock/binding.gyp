@@ -8,6 +8,7 @@
         "src/addon_poll.cc",
         "src/addon_process.cc",
         "src/addon_relay.cc",
+        "src/addon_root_file.cc",
         "src/addon_signal.cc",
         "src/addon_socket.cc",
         "src/addon_system.cc",
@@ -20,6 +21,7 @@
         "src/relay.cc",
         "src/relay_engine.cc",
         "src/relay_move.cc",
+        "src/root_file.cc",
         "src/signal_watch.cc",
         "src/socket.cc",
         "src/spawn.cc"

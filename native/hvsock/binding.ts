@@ -87,6 +87,13 @@ export interface Binding {
   reapPid(pid: number): WaitState;
 
   becomeSubreaper(): void;
+
+  readInRoot(
+    root: string,
+    path: string,
+    maximum: number,
+    callback: (error: Error | null, file?: { mode: number; size: number; bytes: Buffer } | null) => void,
+  ): void;
 }
 
 /** Environment variable that names the binary, for an agent that is bundled away from its source tree. */

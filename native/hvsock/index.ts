@@ -19,6 +19,7 @@ export * from "./hyperv-address.ts";
 export { Listener, type ListenOptions, listen } from "./listener.ts";
 export * from "./process.ts";
 export * from "./relay.ts";
+export { type RootFile, readInRoot } from "./root-file.ts";
 export * from "./signal.ts";
 export { Socket, type SocketOptions } from "./socket.ts";
 export * from "./system.ts";

@@ -35,6 +35,8 @@ export interface ContainerSettings {
   readonly workingDirectory?: string;
   /** "UID[:GID]" or "NAME[:GROUP]", which the guest looks up in the root's /etc/passwd and /etc/group. Default root. */
   readonly user?: string;
+  /** Names or numbers of groups beside the user's own, looked up in the same way. */
+  readonly additionalGroups?: readonly string[];
   readonly hostname?: string;
   /** Bytes. */
   readonly memoryLimit?: number;
@@ -130,7 +132,12 @@ export function makeDefaultSpec(settings: ContainerSettings) {
     process: {
       ...(settings.terminal === true && { terminal: true }),
       ...(settings.consoleSize !== undefined && { consoleSize: settings.consoleSize }),
-      user: { uid: 0, gid: 0, ...(settings.user !== undefined && { username: settings.user }) },
+      user: {
+        uid: 0,
+        gid: 0,
+        ...(settings.user !== undefined && { username: settings.user }),
+        ...(settings.additionalGroups?.length && { additionalGroups: settings.additionalGroups }),
+      },
       args: settings.args,
       env: makeEnvironment(settings),
       cwd: settings.workingDirectory ?? "/",

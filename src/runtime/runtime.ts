@@ -144,5 +144,7 @@ export interface OciUser {
   umask?: number | undefined;
   additionalGids?: number[] | undefined;
   username?: string | undefined;
+  /** Names or numbers of further groups: ours, resolved before the runtime sees it. */
+  additionalGroups?: string[] | undefined;
   [field: string]: unknown;
 }

@@ -99,6 +99,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   ExportProcess(env, exports);
   ExportRelay(env, exports);
   ExportSignal(env, exports);
+  ExportRootFile(env, exports);
   ExportSocket(env, exports);
   ExportSystem(env, exports);
   return exports;

@@ -65,6 +65,7 @@ void ExportPoll(Napi::Env env, Napi::Object exports);
 void ExportProcess(Napi::Env env, Napi::Object exports);
 void ExportRelay(Napi::Env env, Napi::Object exports);
 void ExportSignal(Napi::Env env, Napi::Object exports);
+void ExportRootFile(Napi::Env env, Napi::Object exports);
 void ExportSocket(Napi::Env env, Napi::Object exports);
 void ExportSystem(Napi::Env env, Napi::Object exports);
 

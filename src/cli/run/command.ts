@@ -31,6 +31,12 @@ const OPTIONS: readonly OptionDescription[] = [
     help: "UID[:GID] or NAME[:GROUP] of the root's /etc/passwd and /etc/group\n(default root)",
   },
   {
+    name: "group-add",
+    value: "GROUP",
+    multiple: true,
+    help: "a further group, by name or number, beside those that list the user",
+  },
+  {
     name: "memory",
     short: "m",
     value: "SIZE",
@@ -124,6 +130,7 @@ function readOptions(words: readonly string[]): RunOptions | "help" {
       .filter((entry) => entry !== undefined),
     workingDirectory,
     user: found.value("user"),
+    additionalGroups: found.values("group-add"),
     memoryLimit: local ? memory : undefined,
     root: found.value("root"),
     ociRuntime: found.value("oci-runtime"),

@@ -20,6 +20,7 @@ export interface RunOptions extends SessionOptions {
   readonly environment: readonly string[];
   readonly workingDirectory: string | undefined;
   readonly user: string | undefined;
+  readonly additionalGroups: readonly string[];
   /** Bytes. */
   readonly memoryLimit: number | undefined;
   readonly root: string | undefined;
@@ -75,6 +76,7 @@ async function runContainer(
     ...(size !== undefined && { consoleSize: { height: size.rows, width: size.columns } }),
     ...(options.workingDirectory !== undefined && { workingDirectory: options.workingDirectory }),
     ...(options.user !== undefined && { user: options.user }),
+    additionalGroups: options.additionalGroups,
     ...(options.memoryLimit !== undefined && { memoryLimit: options.memoryLimit }),
   });
   const container = await guest.createContainer(id, { bundlePath: uvm.bundlePath(id), spec, signal });

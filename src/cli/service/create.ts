@@ -23,11 +23,13 @@ export function processParameters(found: ParsedArguments, command: readonly stri
   });
   const workdir = found.value("workdir");
   const user = found.value("user");
+  const groups = found.values("group-add");
   return {
     CommandArgs: command,
     ...(environment.length > 0 && { Environment: Object.fromEntries(environment) }),
     ...(workdir !== undefined && { WorkingDirectory: workdir }),
     ...(user !== undefined && { User: user }),
+    ...(groups.length > 0 && { AdditionalGroups: groups }),
     ...(found.has("tty") && { EmulateConsole: true }),
     ...(found.has("interactive") && { CreateStdInPipe: true }),
   };
@@ -40,6 +42,7 @@ process. They outlive this command.`,
   options: [
     { name: "local", help: "without a virtual machine: on this machine" },
     ...PROCESS_OPTIONS,
+    { name: "group-add", value: "GROUP", multiple: true, help: "a further group, by name or number" },
     {
       name: "memory",
       short: "m",

@@ -110,10 +110,14 @@ export class UvmContainer {
   /** @returns the new process's pid. */
   async exec(process: OciProcess, ports: StdioPorts): Promise<number> {
     this.#expect("running", "execute a process");
-    const { container, transport, initProcess, rootPath } = this.#parts;
+    const { container, transport, initProcess, rootPath, log } = this.#parts;
     const prepared: OciProcess = {
       ...process,
-      user: await resolveUser(process.user, { fallback: initProcess.user, rootPath }),
+      user: await resolveUser(process.user, {
+        fallback: initProcess.user,
+        rootPath,
+        warn: (err) => log.warn({ err, cid: this.id }, "a user's groups are unknown"),
+      }),
       oomScoreAdj: process.oomScoreAdj ?? initProcess.oomScoreAdj ?? 0,
       // A core dump limit that was set on the container holds for what is executed in it, too.
       ...(initProcess.rlimits === undefined ? {} : { rlimits: initProcess.rlimits }),

@@ -107,7 +107,10 @@ export class Uvm {
     try {
       const cgroupsPath = `${cgroupParent}/${id}`;
       const files = generatedFiles(settings.spec, machineName());
-      const user = await resolveUser(settings.spec.process.user, { rootPath: settings.spec.root.path });
+      const user = await resolveUser(settings.spec.process.user, {
+        rootPath: settings.spec.root.path,
+        warn: (err) => log.warn({ err, cid: id }, "a user's groups are unknown"),
+      });
       const spec = standaloneSpec(
         { ...settings.spec, process: { ...settings.spec.process, user } },
         { bundlePath: settings.bundlePath, cgroupsPath, files },

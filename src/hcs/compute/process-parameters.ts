@@ -16,6 +16,7 @@ const schema = v.strictObject({
   CommandLine: v.optional(v.string()),
   CommandArgs: v.optional(v.array(v.string())),
   User: v.optional(v.string()),
+  AdditionalGroups: v.optional(v.array(v.string())),
   WorkingDirectory: v.optional(v.string()),
   Environment: v.optional(v.record(v.string(), v.string())),
   EmulateConsole: v.optional(v.boolean()),
@@ -46,7 +47,7 @@ export function checkParameters(parameters: ProcessParameters): CheckedParameter
 
 /** What says how the process is to be, rather than which streams to connect. */
 const DESCRIPTIONS = [
-  ...(["CommandLine", "CommandArgs", "User", "WorkingDirectory", "Environment"] as const),
+  ...(["CommandLine", "CommandArgs", "User", "AdditionalGroups", "WorkingDirectory", "Environment"] as const),
   ...(["ConsoleSize", "OCIProcess", "OCISpecification"] as const),
 ];
 
@@ -86,8 +87,9 @@ function hasTerminal(parameters: CheckedParameters): boolean {
 /** For a process in the utility VM, outside any container. */
 export function utilityVmProcess(parameters: CheckedParameters): UvmProcessOptions {
   const { CommandArgs, CommandLine, WorkingDirectory, Environment, ConsoleSize } = parameters;
-  for (const field of ["User", "OCIProcess", "OCISpecification"] as const) {
-    if (parameters[field] === undefined || parameters[field] === "") continue;
+  for (const field of ["User", "AdditionalGroups", "OCIProcess", "OCISpecification"] as const) {
+    const value = parameters[field];
+    if (value === undefined || Object.keys(value).length === 0) continue;
     const message = `process parameters: ${field} has no meaning for a process in the utility VM`;
     throw new AgentError("NOT_SUPPORTED", message);
   }
@@ -146,7 +148,7 @@ export function furtherProcess(parameters: CheckedParameters, init: OciProcess):
  * @throws AgentError INVALID_ARGUMENT when they name no program
  */
 export function processLike(init: OciProcess, parameters: CheckedParameters): OciProcess {
-  const { User, WorkingDirectory, Environment, ConsoleSize } = parameters;
+  const { User, AdditionalGroups, WorkingDirectory, Environment, ConsoleSize } = parameters;
   const [height, width] = ConsoleSize ?? [];
   const { terminal: _terminal, consoleSize: _consoleSize, ...base } = init;
   return {
@@ -155,9 +157,21 @@ export function processLike(init: OciProcess, parameters: CheckedParameters): Oc
     ...(hasTerminal(parameters) && { terminal: true }),
     ...(height !== undefined && width !== undefined && { consoleSize: { height, width } }),
     ...(WorkingDirectory && { cwd: WorkingDirectory }),
-    ...(User && { user: { username: User } }),
+    ...userLike(init.user, User, AdditionalGroups),
     ...(Environment && { env: mergeEnvironment(init.env ?? [], Environment) }),
   };
+}
+
+/** As another user it keeps the groups that were asked for beside the container's own user's. */
+function userLike(
+  user: OciProcess["user"],
+  User = "",
+  AdditionalGroups: string[] = [],
+): Pick<OciProcess, "user"> {
+  if (User === "" && AdditionalGroups.length === 0) return {};
+  const base = User === "" ? { uid: 0, gid: 0, ...user } : { username: User };
+  const additionalGroups = [...(user?.additionalGroups ?? []), ...AdditionalGroups];
+  return { user: { ...base, ...(additionalGroups.length > 0 && { additionalGroups }) } };
 }
 
 function argumentsOf({ CommandArgs, CommandLine }: CheckedParameters): string[] {

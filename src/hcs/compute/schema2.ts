@@ -92,6 +92,8 @@ export interface ProcessParameters {
   readonly CommandArgs?: readonly string[];
   /** "UID[:GID]" or "NAME[:GROUP]". */
   readonly User?: string;
+  /** Ours: names or numbers of groups beside the user's own. */
+  readonly AdditionalGroups?: readonly string[];
   readonly WorkingDirectory?: string;
   readonly Environment?: Readonly<Record<string, string>>;
   /** A terminal; then there is no stderr of its own. */

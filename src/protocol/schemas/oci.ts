@@ -15,6 +15,9 @@ import {
  * runtime untouched. Source: the OCI runtime specification, config.md and config-linux.md.
  */
 
+/** A user or group; the highest 32-bit number means none to the kernel. */
+const id = integerBetween(0, 0xfffffffe);
+
 export const ociProcess = looseObject({
   /** Whether the process gets a pseudo-terminal. Default false. */
   terminal: optional(v.boolean()),
@@ -22,12 +25,15 @@ export const ociProcess = looseObject({
   consoleSize: optional(looseObject({ height: u16, width: u16 })),
   user: optional(
     looseObject({
-      uid: optional(u32),
-      gid: optional(u32),
+      uid: optional(id),
+      gid: optional(id),
       umask: optional(u32),
-      additionalGids: optional(v.array(u32)),
-      /** A name or uid[:gid] to look up in the container's /etc/passwd; overrides uid when set. */
+      /** All groups but the primary one; with it, none are looked up. */
+      additionalGids: optional(v.array(id)),
+      /** NAME or UID, perhaps with :GROUP or :GID, to look up in the container's /etc/passwd; overrides uid and gid. */
       username: optional(v.string()),
+      /** This agent's own: further groups, by name or number, looked up in the container's /etc/group. */
+      additionalGroups: optional(v.array(v.string())),
     }),
   ),
   /** The program and its arguments; at least the program. */

@@ -1,0 +1,47 @@
+#include <limits>
+
+#include "addon.h"
+#include "root_file.h"
+
+namespace hvsock {
+namespace {
+
+// readInRoot(root, path, maximum, callback)
+// callback(error | null, null | {mode, size, bytes}); null: there is no such file
+Napi::Value ReadFileInRoot(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string root = StringArgument(info, 0, "root");
+  std::string path = StringArgument(info, 1, "path");
+  for (const std::string& text : {root, path}) {
+    if (text.find('\0') != std::string::npos) throw Napi::TypeError::New(env, "root and path must not hold NUL bytes");
+  }
+  auto maximum = static_cast<size_t>(IntegerArgument(info, 2, "maximum", 0, std::numeric_limits<int>::max()));
+  // Freed on this thread only, or not at all when the loop has closed before the kernel answers.
+  auto* callback = new Napi::FunctionReference(Napi::Persistent(FunctionArgument(info, 3, "callback")));
+  auto* done = new std::function<void(RootFile)>([env, callback](RootFile file) {
+    std::unique_ptr<Napi::FunctionReference> owned(callback);
+    Napi::HandleScope scope(env);
+    bool absent = file.error == ENOENT || file.error == ENOTDIR;
+    if (file.error != 0 && !absent) {
+      CallBack(env, *owned, {SystemError(env, file.call, file.error).Value()});
+      return;
+    }
+    if (absent) {
+      CallBack(env, *owned, {env.Null(), env.Null()});
+      return;
+    }
+    Napi::Object made = Napi::Object::New(env);
+    made.Set("mode", Napi::Number::New(env, file.mode));
+    made.Set("size", Napi::Number::New(env, static_cast<double>(file.size)));
+    made.Set("bytes", Napi::Buffer<char>::Copy(env, file.bytes.data(), file.bytes.size()));
+    CallBack(env, *owned, {env.Null(), made});
+  });
+  ReadInRoot(std::move(root), std::move(path), maximum, Data(env).loop, done);
+  return env.Undefined();
+}
+
+}  // namespace
+
+void ExportRootFile(Napi::Env, Napi::Object exports) { Export<ReadFileInRoot>(exports, "readInRoot"); }
+
+}  // namespace hvsock
