@@ -1,51 +1,91 @@
 /** A command line that cannot be understood; the exit status is USAGE_ERROR. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  /** The verb whose help tells more. */
+  verb: string | undefined;
+}
 
-export interface OptionDescription {
+/** What a shell can offer for a word: names that are known, or files. */
+export type Completion =
+  | readonly string[]
+  | "file"
+  | "directory"
+  | "system"
+  | "signal"
+  | "variable"
+  | "command";
+
+export interface OptionDescription<Value = unknown> {
   /** Long name without dashes. */
   readonly name: string;
   /** One letter. */
   readonly short?: string;
+  /** Other long names, not shown. */
+  readonly aliases?: readonly string[];
   /** What the value is called in the help; absent for a switch. */
   readonly value?: string;
   /** May be given more than once. */
   readonly multiple?: boolean;
+  /**
+   * Makes the value of its text; absent, any text will do.
+   * @param what for messages: "--memory 64x"
+   * @throws UsageError
+   */
+  readonly read?: (text: string, what: string) => Value;
+  readonly completes?: Completion;
   readonly help: string;
 }
 
 export interface ParsedArguments {
+  /** Whether a switch is on, or an option was given. */
   has(name: string): boolean;
-  /** The last value given. */
+  /** The last text given. */
   value(name: string): string | undefined;
   values(name: string): readonly string[];
-  /** Everything from the first operand on, or behind "--". */
+  /** What the row's reader has made of the last text given. */
+  read<Value>(option: OptionDescription<Value>): Value | undefined;
+  /** The same of all that were given, in their order. */
+  readAll<Value>(option: OptionDescription<Value>): readonly Value[];
   readonly operands: readonly string[];
+  /** How many operands stand behind "--"; undefined without one. */
+  readonly behindDashes: number | undefined;
+}
+
+export interface ParseRules {
+  /**
+   * Options may stand among the operands, too. Not where a command is among them: the first word that is no option
+   * ends them there, so that a command's own options stay its own.
+   */
+  readonly interspersed?: boolean;
 }
 
 /**
- * Options first, then operands: the first word that is no option ends them, as does "--", so that a command's
- * own options stay its own. `-it`, `-eA=B`, `-e A=B`, `--env=A=B` and `--env A=B` are understood.
+ * `-it`, `-eA=B`, `-e A=B`, `-e=A=B`, `--env=A=B`, `--env A=B` and, of a switch, `--tty=false` are understood; "--"
+ * ends the options. Every value is read at once.
  * @throws UsageError naming the option and, for a slip of the pen, the one that was meant.
  */
 export function parseArguments(
   table: readonly OptionDescription[],
   words: readonly string[],
+  { interspersed = false }: ParseRules = {},
 ): ParsedArguments {
-  const found = new Map<string, string[]>();
+  const found = new Map<string, { text: string; value: unknown }[]>();
+  const operands: string[] = [];
+  let behindDashes: number | undefined;
   let at = 0;
 
   const take = (option: OptionDescription, shown: string, attached: string | undefined): void => {
-    const values = found.get(option.name) ?? [];
-    found.set(option.name, values);
+    const given = found.get(option.name) ?? [];
     if (option.value === undefined) {
-      if (attached !== undefined) throw new UsageError(`${shown} takes no value`);
-      values.push("");
+      if (attached === undefined || attached === "true") found.set(option.name, [{ text: "", value: true }]);
+      else if (attached === "false") found.delete(option.name);
+      else throw new UsageError(`${shown} takes no value`);
       return;
     }
-    if (values.length > 0 && option.multiple !== true) throw new UsageError(`${shown} is given twice`);
-    const value = attached ?? words[++at];
-    if (value === undefined) throw new UsageError(`${shown} needs a value: ${option.value}`);
-    values.push(value);
+    if (given.length > 0 && option.multiple !== true) throw new UsageError(`${shown} is given twice`);
+    const text = attached ?? words[++at];
+    if (text === undefined) throw new UsageError(`${shown} needs a value: ${option.value}`);
+    const value = option.read === undefined ? text : option.read(text, `--${option.name} ${quote(text)}`);
+    found.set(option.name, [...given, { text, value }]);
   };
 
   const takeShort = (letters: string): void => {
@@ -58,7 +98,7 @@ export function parseArguments(
         take(option, `-${letter}`, undefined);
         continue;
       }
-      take(option, `-${letter}`, rest === "" ? undefined : rest);
+      take(option, `-${letter}`, rest === "" ? undefined : rest.replace(/^=/, ""));
       return;
     }
   };
@@ -66,27 +106,48 @@ export function parseArguments(
   for (; at < words.length; at++) {
     const word = words[at] ?? "";
     if (word === "--") {
+      behindDashes = words.length - at - 1;
       at++;
       break;
     }
-    if (!word.startsWith("-") || word === "-") break;
-    if (!word.startsWith("--")) {
-      takeShort(word.slice(1));
-      continue;
-    }
-    const [, name = "", value] = /^--([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
-    const option = table.find((candidate) => candidate.name === name);
-    if (option === undefined) throw unknownOption(table, `--${name}`);
-    take(option, `--${name}`, value);
+    if (!word.startsWith("-") || word === "-") {
+      if (!interspersed) break;
+      operands.push(word);
+    } else if (word.startsWith("--")) {
+      const [, name = "", value] = /^--([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
+      const option = findOption(table, name);
+      if (option === undefined) throw unknownOption(table, `--${name}`);
+      take(option, `--${name}`, value);
+    } else takeShort(word.slice(1));
   }
 
-  const values = (name: string) => found.get(name) ?? [];
+  const given = (name: string) => found.get(name) ?? [];
   return {
     has: (name) => found.has(name),
-    value: (name) => values(name).at(-1),
-    values,
-    operands: words.slice(at),
+    value: (name) => given(name).at(-1)?.text,
+    values: (name) => given(name).map(({ text }) => text),
+    read: <Value>({ name }: OptionDescription<Value>) => given(name).at(-1)?.value as Value | undefined,
+    readAll: <Value>({ name }: OptionDescription<Value>) => given(name).map(({ value }) => value as Value),
+    operands: [...operands, ...words.slice(at)],
+    behindDashes,
   };
+}
+
+/** By its long name, or another of its long names. */
+export function findOption(table: readonly OptionDescription[], name: string): OptionDescription | undefined {
+  return table.find((option) => option.name === name || option.aliases?.includes(name));
+}
+
+const QUOTED_LENGTH = 64;
+
+/** A text as messages show it: as it is, or where it could be misread or do harm, shortened and escaped. */
+export function quote(text: string): string {
+  if (/^[!-~]+$/.test(text) && text.length <= QUOTED_LENGTH) return text;
+  const shortened = text.length > QUOTED_LENGTH ? `${text.slice(0, QUOTED_LENGTH)}...` : text;
+  return JSON.stringify(shortened).replace(
+    /[^ -~]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** The options as lines of a help text. */
@@ -108,7 +169,9 @@ function unknownOption(table: readonly OptionDescription[], shown: string): Usag
     ...(option.short === undefined ? [] : [`-${option.short}`]),
   ]);
   const near = nearest(shown, names);
-  return new UsageError(`unknown option ${shown}${near === undefined ? "" : `; did you mean ${near}?`}`);
+  return new UsageError(
+    `unknown option ${quote(shown)}${near === undefined ? "" : `; did you mean ${near}?`}`,
+  );
 }
 
 /** The candidate with the fewest edits, when they are few enough to be a slip. */

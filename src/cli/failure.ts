@@ -15,7 +15,8 @@ export function enableDebugging(): void {
 /** Tells it in a line, and where it came from only to who has asked. @returns the exit status */
 export function tell(error: unknown): number {
   if (error instanceof UsageError) {
-    printError(`lcow: ${error.message}\nSee: lcow --help\n`);
+    const of = error.verb === undefined ? "" : `${error.verb} `;
+    printError(`lcow: ${error.message}\nSee: lcow ${of}--help\n`);
     return USAGE_ERROR;
   }
   if (error instanceof OutputError) {

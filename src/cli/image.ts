@@ -6,7 +6,10 @@ import { fileURLToPath } from "node:url";
 import { AgentError } from "../errors.ts";
 import { type BootFiles, builtImage } from "../hcs/qemu/built-image.ts";
 import { nodeFlags } from "../node-flags.ts";
+import type { OptionDescription } from "./arguments.ts";
 import { say } from "./output.ts";
+import { readCount, readNotEmpty } from "./values.ts";
+import type { Verb } from "./verb.ts";
 
 const root = new URL("../../", import.meta.url);
 
@@ -47,6 +50,36 @@ export async function findImage(named: Partial<Image>): Promise<Image> {
   return image;
 }
 
-export async function main(words: readonly string[]): Promise<number> {
-  return await buildImage(words);
-}
+const LEVEL: OptionDescription<number> = {
+  name: "level",
+  value: "N",
+  read: readCount(1, 22),
+  help: "of zstd, 1 to 22; a higher one takes longer and gives a smaller initrd",
+};
+const OUT: OptionDescription<string> = {
+  name: "out",
+  value: "DIR",
+  read: readNotEmpty,
+  completes: "directory",
+  help: "where to write (default out)",
+};
+
+export const verb: Verb = {
+  operands: [],
+  about:
+    "Builds what is missing of the image that `lcow run` and `lcow boot` use, or older than its sources.",
+  options: [
+    OUT,
+    LEVEL,
+    { name: "refresh", help: "ask the package archive for newer versions" },
+    { name: "force", help: "build everything again, whatever is kept from before" },
+  ],
+  async run(found) {
+    const [out, level] = [found.read(OUT), found.read(LEVEL)];
+    return await buildImage([
+      ...(out === undefined ? [] : ["--out", out]),
+      ...(level === undefined ? [] : ["--level", String(level)]),
+      ...["refresh", "force"].filter((name) => found.has(name)).map((name) => `--${name}`),
+    ]);
+  },
+};

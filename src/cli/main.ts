@@ -2,28 +2,21 @@
  * The `lcow` command. Every subcommand is loaded when it is asked for: starting up takes most of the time of a
  * short container.
  */
-import { nearest, UsageError } from "./arguments.ts";
+import { quote, UsageError } from "./arguments.ts";
 import { errorsPrinted, print } from "./output.ts";
 import { USAGE_ERROR } from "./run/exit-status.ts";
-import { serviceCommands } from "./service/commands.ts";
-
-interface Command {
-  readonly summary: string;
-  load(): Promise<{ main(words: readonly string[]): Promise<number> }>;
-}
-
-const commands: Readonly<Record<string, Command>> = {
-  run: { summary: "run a command in a new container", load: () => import("./run/command.ts") },
-  boot: { summary: "boot a virtual machine and open a shell in it", load: () => import("./boot.ts") },
-  image: { summary: "build the image that run and boot use", load: () => import("./image.ts") },
-  ...serviceCommands,
-};
+import { dispatch, findVerb, verbs } from "./verbs.ts";
 
 async function main(words: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = words;
   if (name === "--debug") {
     (await import("./failure.ts")).enableDebugging();
     return await main(rest);
+  }
+  if (name === "help" && rest.length > 0) {
+    const [verb = "", surplus] = rest;
+    if (surplus !== undefined) throw new UsageError(`help: unexpected ${quote(surplus)}`);
+    return await dispatch(findVerb(verb).name, ["--help"]);
   }
   if (name === "--help" || name === "-h" || name === "help") {
     await print(help());
@@ -35,17 +28,14 @@ async function main(words: readonly string[]): Promise<number> {
     await print(`lcow ${version}\n`);
     return 0;
   }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) {
-    const near = nearest(name, [...Object.keys(commands), "--debug", "--help", "--version"]);
-    const kind = name.startsWith("-") ? "option" : "command";
-    throw new UsageError(`unknown ${kind} ${name}${near === undefined ? "" : `; did you mean ${near}?`}`);
-  }
-  return await (await command.load()).main(rest);
+  if (name === "__complete") return await (await import("./completion/print.ts")).printCandidates(rest);
+  return await dispatch(name, rest);
 }
 
 function help(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`);
+  const lines = verbs.map(({ name, aliases = [], summary }) => {
+    return `  ${[name, ...aliases].join(", ").padEnd(18)}${summary}`;
+  });
   return `lcow: Linux containers, driven through a guest compute service.
 
 Usage: lcow COMMAND [OPTIONS]
@@ -55,7 +45,7 @@ ${lines.join("\n")}
 
 Options:
   --debug        tell where an error came from, too; so does LCOW_DEBUG=1
-  -h, --help     show this help; "lcow COMMAND --help" tells more
+  -h, --help     show this help; "lcow COMMAND --help" and "lcow help COMMAND" tell more
   -V, --version  show the version
 
 Examples:

@@ -40,6 +40,8 @@ export interface ContainerSettings {
   readonly hostname?: string;
   /** Bytes. */
   readonly memoryLimit?: number;
+  /** Processors; 0.5 is half of one's time. */
+  readonly cpuLimit?: number;
   /** Hard limit of RLIMIT_NOFILE; the soft one is 1024. Default 1048576, the kernel's own ceiling. */
   readonly maximumOpenFiles?: number;
   /** A cgroup namespace: where the guest has cgroup v2 alone. */
@@ -155,6 +157,7 @@ export function makeDefaultSpec(settings: ContainerSettings) {
         devices: [{ allow: false, access: "rwm" }],
         pids: { limit: pidsLimit ?? DEFAULT_PIDS_LIMIT },
         ...(settings.memoryLimit !== undefined && { memory: { limit: settings.memoryLimit } }),
+        ...(settings.cpuLimit !== undefined && { cpu: cpuQuota(settings.cpuLimit) }),
       },
       namespaces: [
         { type: "pid" },
@@ -168,6 +171,15 @@ export function makeDefaultSpec(settings: ContainerSettings) {
       ...(seccomp !== "unconfined" && { seccomp: seccomp ?? defaultSeccomp(architecture) }),
     },
   };
+}
+
+/** Microseconds: the kernel's default period, and the least quota that it takes; sched-bwc.rst in Linux. */
+const CPU_PERIOD = 100_000;
+const LEAST_CPU_QUOTA = 1_000;
+
+/** @param processors how much time of how many */
+export function cpuQuota(processors: number): { period: number; quota: number } {
+  return { period: CPU_PERIOD, quota: Math.max(LEAST_CPU_QUOTA, Math.round(processors * CPU_PERIOD)) };
 }
 
 function makeEnvironment(settings: ContainerSettings): string[] {

@@ -125,7 +125,7 @@ test("what is missing or too little is named, within seconds", options, async (t
     [["--kernel", `${empty}/text`], /no x86 Linux kernel/],
     [["--initrd", "/nonexistent/initrd"], /initrd \/nonexistent\/initrd/],
     [["--initrd", `${empty}/empty`], /is empty/],
-    [["--memory", "16"], /too little/],
+    [["--vm-memory", "16m"], /too little/],
   ];
   for (const [args, message] of cases) {
     const ran = await lcow(t, ["run", ...args, "--", "/bin/true"]);

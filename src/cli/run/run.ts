@@ -23,7 +23,10 @@ export interface RunOptions extends SessionOptions {
   readonly additionalGroups: readonly string[];
   /** Bytes. */
   readonly memoryLimit: number | undefined;
+  /** Processors. */
+  readonly cpuLimit: number | undefined;
   readonly root: string | undefined;
+  readonly hostname: string | undefined;
   /** Tell how long each stage of the boot took. */
   readonly times: boolean;
 }
@@ -70,7 +73,7 @@ async function runContainer(
     temporaryDirectories: root.temporaryDirectories,
     terminal: options.terminal,
     environment: options.environment,
-    hostname: name,
+    hostname: options.hostname ?? name,
     cgroupNamespace: uvm.hasUnifiedCgroups,
     ...(uvm.maximumOpenFiles !== undefined && { maximumOpenFiles: uvm.maximumOpenFiles }),
     ...(size !== undefined && { consoleSize: { height: size.rows, width: size.columns } }),
@@ -78,6 +81,7 @@ async function runContainer(
     ...(options.user !== undefined && { user: options.user }),
     additionalGroups: options.additionalGroups,
     ...(options.memoryLimit !== undefined && { memoryLimit: options.memoryLimit }),
+    ...(options.cpuLimit !== undefined && { cpuLimit: options.cpuLimit }),
   });
   const container = await guest.createContainer(id, { bundlePath: uvm.bundlePath(id), spec, signal });
   await container.start({ signal });

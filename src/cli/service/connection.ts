@@ -7,10 +7,10 @@ import type { OptionDescription, ParsedArguments } from "../arguments.ts";
 export const STATE_OPTION: OptionDescription = {
   name: "state-directory",
   value: "DIR",
+  completes: "directory",
   help: "of the service (default $LCOW_STATE_DIRECTORY or /run/lcow)",
 };
 export const JSON_OPTION: OptionDescription = { name: "json", help: "for programs: JSON instead of a table" };
-export const HELP_OPTION: OptionDescription = { name: "help", short: "h", help: "show this help" };
 
 export function stateDirectory(found: ParsedArguments): string {
   return found.value("state-directory") ?? defaultStateDirectory();

@@ -1,29 +1,29 @@
-import { UsageError } from "../arguments.ts";
+import { PROCESS_OPTIONS, readProcess } from "../options/process.ts";
 import { print } from "../output.ts";
 import { checkInputDevice, windowSize } from "../run/terminal.ts";
+import { COMMAND } from "../verb.ts";
 import { startAttached } from "./attach.ts";
 import { systemPath } from "./connection.ts";
-import { PROCESS_OPTIONS, processParameters } from "./create.ts";
-import { verb } from "./verb.ts";
+import { processParameters } from "./document.ts";
+import { SYSTEM, serviceVerb } from "./verb.ts";
 
-export const { main } = verb("exec", {
-  operands: "NAME [--] COMMAND [ARGUMENT...]",
+export const verb = serviceVerb({
+  operands: [SYSTEM, COMMAND],
   about: "Runs a further command in a running container. The exit status is the command's.",
   options: [
     ...PROCESS_OPTIONS,
     { name: "detach", short: "d", help: "do not wait; print the process id" },
     { name: "in-vm", help: "outside the container, in its virtual machine" },
   ],
-  count: [2, Number.POSITIVE_INFINITY],
   async run(found, service) {
-    const [id = "", ...rest] = found.operands;
-    const command = rest[0] === "--" ? rest.slice(1) : rest;
-    if (command.length === 0) throw new UsageError("exec needs a COMMAND");
-    const [interactive, terminal, detach] = [found.has("interactive"), found.has("tty"), found.has("detach")];
+    const [id = "", ...command] = found.operands;
+    const request = readProcess(found, command);
+    const { interactive, terminal } = request;
+    const detach = found.has("detach");
     if (!detach) checkInputDevice(interactive, terminal);
     const size = terminal ? windowSize() : undefined;
     const parameters = {
-      ...processParameters(found, command),
+      ...processParameters(request),
       ...(size !== undefined && { ConsoleSize: [size.rows, size.columns] }),
       ...(found.has("in-vm") && { CreateInUtilityVm: true }),
     };

@@ -1,7 +1,7 @@
 import { print } from "../output.ts";
 import { JSON_OPTION } from "./connection.ts";
 import { formatAge, printTable } from "./table.ts";
-import { verb } from "./verb.ts";
+import { serviceVerb } from "./verb.ts";
 
 interface Listed {
   readonly Id: string;
@@ -13,11 +13,10 @@ interface Listed {
   readonly Command: string;
 }
 
-export const { main } = verb("list", {
-  operands: "",
+export const verb = serviceVerb({
+  operands: [],
   about: "Shows the systems that the service has.",
   options: [JSON_OPTION, { name: "names", short: "q", help: "names only, one a line" }],
-  count: [0, 0],
   async run(found, service) {
     const systems = (await service.get("/systems")) as Listed[];
     if (found.has("names")) {

@@ -1,14 +1,15 @@
 import { systemPath } from "./connection.ts";
-import { verb } from "./verb.ts";
+import { forEachSystem } from "./for-each.ts";
+import { SYSTEMS, serviceVerb } from "./verb.ts";
 
-export const { main } = verb("pause", {
-  operands: "NAME",
+export const verb = serviceVerb({
+  operands: [SYSTEMS],
   about:
-    "Stops a running system where it is, until `lcow resume`: a virtual machine's processors, without one its processes.",
+    "Stops running systems where they are, until `lcow resume`: a virtual machine's processors, without one its processes.",
   options: [],
-  count: [1, 1],
-  async run({ operands: [id = ""] }, service) {
-    await service.post(systemPath(id, "pause"));
-    return 0;
-  },
+  run: async ({ operands }, service) =>
+    await forEachSystem(operands, async (id) => {
+      await service.post(systemPath(id, "pause"));
+      return undefined;
+    }),
 });

@@ -1,6 +1,6 @@
 import { JSON_OPTION, systemPath } from "./connection.ts";
 import { printTable } from "./table.ts";
-import { verb } from "./verb.ts";
+import { SYSTEM, serviceVerb } from "./verb.ts";
 
 interface Known {
   readonly pid: number;
@@ -9,12 +9,11 @@ interface Known {
   readonly exitCode?: number;
 }
 
-export const { main } = verb("ps", {
-  operands: "NAME",
+export const verb = serviceVerb({
+  operands: [SYSTEM],
   about: `Shows a container's processes, by their ids in the virtual machine. Those started with create and exec have
 a command; the others are their children.`,
   options: [JSON_OPTION, { name: "all", short: "a", help: "also those that have exited" }],
-  count: [1, 1],
   async run(found, service) {
     const [id = ""] = found.operands;
     const known = (await service.get(systemPath(id, "processes"))) as Known[];

@@ -1,13 +1,14 @@
 import { systemPath } from "./connection.ts";
-import { verb } from "./verb.ts";
+import { forEachSystem } from "./for-each.ts";
+import { SYSTEMS, serviceVerb } from "./verb.ts";
 
-export const { main } = verb("resume", {
-  operands: "NAME",
-  about: "Lets a paused system go on.",
+export const verb = serviceVerb({
+  operands: [SYSTEMS],
+  about: "Lets paused systems go on.",
   options: [],
-  count: [1, 1],
-  async run({ operands: [id = ""] }, service) {
-    await service.post(systemPath(id, "resume"));
-    return 0;
-  },
+  run: async ({ operands }, service) =>
+    await forEachSystem(operands, async (id) => {
+      await service.post(systemPath(id, "resume"));
+      return undefined;
+    }),
 });

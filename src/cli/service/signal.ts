@@ -1,39 +1,43 @@
-import { constants } from "node:os";
 import { AgentError } from "../../errors.ts";
-import { UsageError } from "../arguments.ts";
-import { systemPath } from "./connection.ts";
-import { verb } from "./verb.ts";
+import { readCount, readSignal } from "../values.ts";
+import { type Connection, systemPath } from "./connection.ts";
+import { SYSTEM, serviceVerb } from "./verb.ts";
 
-export const { main } = verb("signal", {
-  operands: "NAME SIGNAL [PID]",
-  about:
-    "Sends a signal, such as TERM, SIGUSR1 or 10, to the container's first process, or to one started with exec.",
+/** pid_max of a kernel of 64 bits; proc(5). */
+const LARGEST_PID = 2 ** 22;
+
+export const verb = serviceVerb({
+  operands: [
+    SYSTEM,
+    { name: "SIGNAL", read: readSignal, completes: "signal" },
+    { name: "PID", optional: true, read: readCount(1, LARGEST_PID) },
+  ],
+  about: `Sends a signal, such as TERM, SIGUSR1, RTMIN+1 or 10, to the container's first process, or to one started with
+exec. See also: lcow kill.`,
   options: [],
-  count: [2, 3],
   async run({ operands: [id = "", signal = "", pid] }, service) {
-    const body = { signal: signalNumber(signal) };
-    const target = pid ?? String(await initOf(id));
-    const path = systemPath(id, `processes/${encodeURIComponent(target)}/signal`);
-    const { delivered } = (await service.post(path, body)) as { delivered: boolean };
-    if (!delivered) throw new AgentError("PROCESS_NOT_FOUND", `process ${target} of ${id} has exited`);
+    await sendSignal(service, id, readSignal(signal, signal), pid);
     return 0;
-
-    async function initOf(name: string): Promise<number> {
-      const processes = (await service.get(systemPath(name, "processes"))) as {
-        pid: number;
-        init: boolean;
-      }[];
-      const init = processes.find((process) => process.init);
-      if (init === undefined) throw new AgentError("PROCESS_NOT_FOUND", `${name} has no first process`);
-      return init.pid;
-    }
   },
 });
 
-function signalNumber(text: string): number {
-  const name = text.toUpperCase();
-  const named = (constants.signals as Record<string, number>)[name.startsWith("SIG") ? name : `SIG${name}`];
-  const number = named ?? Number(text);
-  if (Number.isInteger(number) && number >= 1 && number <= 64) return number;
-  throw new UsageError(`${text} is no signal; use a name such as TERM, or 1 to 64`);
+/** @param pid default the first process's @throws AgentError PROCESS_NOT_FOUND */
+export async function sendSignal(
+  service: Connection,
+  id: string,
+  signal: number,
+  pid?: string,
+): Promise<void> {
+  const target = pid ?? String(await initOf(service, id));
+  const path = systemPath(id, `processes/${target}/signal`);
+  const { delivered } = (await service.post(path, { signal })) as { delivered: boolean };
+  if (!delivered) throw new AgentError("PROCESS_NOT_FOUND", `process ${target} of ${id} has exited`);
+}
+
+/** The pid of a container's first process. @throws AgentError PROCESS_NOT_FOUND */
+export async function initOf(service: Connection, id: string): Promise<number> {
+  const processes = (await service.get(systemPath(id, "processes"))) as { pid: number; init: boolean }[];
+  const init = processes.find((process) => process.init);
+  if (init === undefined) throw new AgentError("PROCESS_NOT_FOUND", `${id} has no first process`);
+  return init.pid;
 }

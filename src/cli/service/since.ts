@@ -5,11 +5,12 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 
 /**
  * Reads a time: so long ago ("10m", "1h30m", "2d"), seconds since 1970 ("1764043200"), or a date ("2026-11-25",
  * "2026-11-25T03:48:03", here, or with "Z" or "+01:00").
+ * @param what for messages
  * @param now milliseconds since 1970
  * @returns milliseconds since 1970
  * @throws UsageError
  */
-export function readSince(text: string, now: number): number {
+export function readSince(text: string, what: string, now = Date.now()): number {
   if (/^\d{1,12}(\.\d{1,9})?$/.test(text)) return Number(text) * 1000;
   if (/^(\d{1,9}(\.\d+)?(ms|[smhd]))+$/.test(text)) {
     let ago = 0;
@@ -23,7 +24,5 @@ export function readSince(text: string, now: number): number {
     const time = Date.parse(text.includes("T") ? text : `${text}T00:00`);
     if (time >= 0) return time;
   }
-  throw new UsageError(
-    `--since ${text}: expected a time such as 10m, 1h30m, 2026-11-25T12:00:00 or 1764043200`,
-  );
+  throw new UsageError(`${what}: expected a time such as 10m, 1h30m, 2026-11-25T12:00:00 or 1764043200`);
 }

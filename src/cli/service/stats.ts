@@ -1,7 +1,7 @@
 import type { StatisticsV2 } from "../../hcs/compute/schema2.ts";
 import { JSON_OPTION, systemPath } from "./connection.ts";
 import { formatAge, formatBytes, printTable } from "./table.ts";
-import { verb } from "./verb.ts";
+import { SYSTEMS, serviceVerb } from "./verb.ts";
 
 interface Answer {
   readonly Id: string;
@@ -9,11 +9,10 @@ interface Answer {
   readonly LCOWMetrics?: { readonly pids?: { readonly current?: number } };
 }
 
-export const { main } = verb("stats", {
-  operands: "NAME...",
+export const verb = serviceVerb({
+  operands: [SYSTEMS],
   about: "Shows what containers have used.",
   options: [JSON_OPTION],
-  count: [1, Number.POSITIVE_INFINITY],
   async run(found, service) {
     const data = (await Promise.all(
       found.operands.map((id) => service.get(`${systemPath(id)}?v2=Statistics`)),

@@ -1,26 +1,49 @@
-import { UsageError } from "../arguments.ts";
+import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
+import { LONGEST_TIMER_MS, readCount } from "../values.ts";
 import type { Connection } from "./connection.ts";
 import { systemPath } from "./connection.ts";
-import { verb } from "./verb.ts";
+import { forEachSystem } from "./for-each.ts";
+import { SYSTEMS, serviceVerb } from "./verb.ts";
 
 /** What `docker stop` gives. */
 const DEFAULT_GRACE_MS = 10_000;
+const LONGEST_SECONDS = Math.floor(LONGEST_TIMER_MS / 1000);
 
-export const { main } = verb("stop", {
-  operands: "NAME",
-  about: `Asks the container's first process to end (SIGTERM), and ends it by force when it has not some time later. Its
-log and state stay until \`lcow rm\`.`,
-  options: [{ name: "time-ms", value: "N", help: `milliseconds before force (default ${DEFAULT_GRACE_MS})` }],
-  count: [1, 1],
+export const TIME: OptionDescription<number> = {
+  name: "time",
+  short: "t",
+  aliases: ["timeout"],
+  value: "SECONDS",
+  read: readCount(0, LONGEST_SECONDS, "seconds"),
+  help: `how long before force (default ${DEFAULT_GRACE_MS / 1000})`,
+};
+export const TIME_MS: OptionDescription<number> = {
+  name: "time-ms",
+  value: "N",
+  read: readCount(0, LONGEST_TIMER_MS, "milliseconds"),
+  help: "the same in milliseconds",
+};
+
+/** @throws UsageError */
+export function readGrace(found: ParsedArguments): number {
+  const [seconds, milliseconds] = [found.read(TIME), found.read(TIME_MS)];
+  if (seconds !== undefined && milliseconds !== undefined) {
+    throw new UsageError("give --time or --time-ms, not both");
+  }
+  return milliseconds ?? (seconds === undefined ? DEFAULT_GRACE_MS : seconds * 1000);
+}
+
+export const verb = serviceVerb({
+  operands: [SYSTEMS],
+  about: `Asks the containers' first processes to end (SIGTERM), and ends them by force when they have not some time
+later. Their logs and states stay until \`lcow rm\`.`,
+  options: [TIME, TIME_MS],
   async run(found, service) {
-    const [id = ""] = found.operands;
-    const text = found.value("time-ms");
-    const grace = text === undefined ? DEFAULT_GRACE_MS : Number(text);
-    if (!(Number.isInteger(grace) && grace >= 0)) {
-      throw new UsageError(`--time-ms ${text}: expected a whole number of milliseconds`);
-    }
-    await stop(service, id, grace);
-    return 0;
+    const grace = readGrace(found);
+    return await forEachSystem(found.operands, async (id) => {
+      await stop(service, id, grace);
+      return undefined;
+    });
   },
 });
 

@@ -1,20 +1,20 @@
-import { print } from "../output.ts";
 import { systemPath } from "./connection.ts";
-import { verb } from "./verb.ts";
+import { forEachSystem } from "./for-each.ts";
+import { SYSTEMS, serviceVerb } from "./verb.ts";
 
-export const { main } = verb("wait", {
-  operands: "NAME",
-  about: "Waits for a system's end, and prints the exit code of the container's first process.",
+export const verb = serviceVerb({
+  operands: [SYSTEMS],
+  about:
+    "Waits for the ends of systems, and prints the exit codes of the containers' first processes, one a line.",
   options: [],
-  count: [1, 1],
-  async run({ operands: [id = ""] }, service) {
-    await service.get(systemPath(id, "wait"));
-    const processes = (await service.get(systemPath(id, "processes"))) as {
-      init: boolean;
-      exitCode?: number;
-    }[];
-    const code = processes.find(({ init }) => init)?.exitCode;
-    if (code !== undefined) await print(`${code}\n`);
-    return 0;
-  },
+  run: async ({ operands }, service) =>
+    await forEachSystem(operands, async (id) => {
+      await service.get(systemPath(id, "wait"));
+      const processes = (await service.get(systemPath(id, "processes"))) as {
+        init: boolean;
+        exitCode?: number;
+      }[];
+      const code = processes.find(({ init }) => init)?.exitCode;
+      return code === undefined ? undefined : String(code);
+    }),
 });

@@ -140,7 +140,8 @@ export const container = v.strictObject({
   Memory: v.optional(v.strictObject({ SizeInMB: megabytes })),
   Processor: v.optional(
     v.strictObject({
-      Count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+      /** Processors; beyond HCS, decimals are shares of one. */
+      Count: v.optional(v.pipe(v.number(), v.minValue(0.01))),
       /** Hundredths of a percent of all processors: 1 to 10000. */
       Maximum: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
       /** 1 to 10000, relative to other containers. */

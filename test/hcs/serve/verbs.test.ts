@@ -10,7 +10,7 @@ const LOOP = 'echo started; trap "echo ending; exit 3" TERM; while :; do sleep 0
 test("create, start, list, ps, stats, logs, exec, signal, pause, resume, stop, wait, rm", async (t) => {
   const service = new TestService(t);
   await service.start();
-  const create = ["create", "--local", "--memory", "64", "-e", "A=1", "one", "--", "/bin/sh", "-c", LOOP];
+  const create = ["create", "--local", "--memory", "64m", "-e", "A=1", "one", "--", "/bin/sh", "-c", LOOP];
   t.equal(await service.ok(...create), "one\n");
   t.match(await service.ok("list"), /^NAME +TYPE +STATE[^\n]*\none +Container +Created/);
   t.equal(await service.ok("start", "one"), "one\n");
@@ -157,7 +157,7 @@ test("what is wrong is told, and by an exit status", async (t) => {
   await service.start();
   for (const [args, status, message] of [
     [["exec", "none", "true"], 125, "SYSTEM_NOT_FOUND"],
-    [["create", "--local", "a/b", "--", "true"], 125, "INVALID_CONTAINER_ID"],
+    [["create", "--local", "a/b", "--", "true"], 2, /NAME a\/b: .*letter or digit/],
     [["create", "--local", "x"], 2, "create needs"],
     [["create", "--local", "--memory", "lots", "x", "true"], 2, "--memory lots"],
     [["create", "--local", "--root", "/no/such", "x", "true"], 2, "no such directory"],

@@ -1,0 +1,125 @@
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
+import type { SessionOptions } from "../run/session.ts";
+import { readCpus, readHostname, readMemory, readSystemName } from "../values.ts";
+import { LOG_LEVEL, MACHINE_OPTIONS, OCI_RUNTIME, readMachine, readMachineMemory } from "./machine.ts";
+import { PROCESS_OPTIONS, type ProcessRequest, readProcess } from "./process.ts";
+
+const MIB = 1024 * 1024;
+/** What a machine has without --memory and --vm-memory; what the guest itself needs beside a container's limit. */
+const DEFAULT_MACHINE_MIB = 512;
+const MACHINE_EXTRA_MIB = 256;
+
+export const LOCAL: OptionDescription = {
+  name: "local",
+  help: "without a virtual machine: containers on this machine, through an\nagent of their own; needs root",
+};
+const MEMORY: OptionDescription<number> = {
+  name: "memory",
+  short: "m",
+  value: "SIZE",
+  read: readMemory,
+  help: `limit of the container, from 6m: bytes, or with a suffix k, m or g; the\nmachine has ${MACHINE_EXTRA_MIB} MiB more, ${DEFAULT_MACHINE_MIB} MiB at least`,
+};
+const CPUS: OptionDescription<number> = {
+  name: "cpus",
+  value: "N",
+  read: readCpus,
+  help: "limit of the container, such as 2 or 0.5; the machine has as many\nprocessors, rounded up (default no limit; 2, emulated 1)",
+};
+const VM_MEMORY: OptionDescription<number> = {
+  name: "vm-memory",
+  value: "SIZE",
+  read: readMachineMemory,
+  help: "of the virtual machine, instead of what --memory gives it",
+};
+const ROOT: OptionDescription<string> = {
+  name: "root",
+  value: "DIR",
+  read: readDirectory,
+  completes: "directory",
+  help: "root file system; with --local the container writes to it, in a virtual\nmachine to a disk of its own; the default is a small busybox one,\nread-only, with /tmp, /run, /root, /var and /home in memory",
+};
+const HOSTNAME: OptionDescription<string> = {
+  name: "hostname",
+  value: "NAME",
+  read: readHostname,
+  help: "host name in the container (default: the container's name)",
+};
+export const NAME: OptionDescription<string> = {
+  name: "name",
+  value: "NAME",
+  read: readSystemName,
+  help: "what the service calls it",
+};
+export const REMOVE: OptionDescription = { name: "rm", help: "remove it when its command has ended" };
+export const OWNER: OptionDescription<string> = {
+  name: "owner",
+  value: "TEXT",
+  help: "noted with it by the service (default the user's name)",
+};
+
+/** Options about a container that is to be made: `run` and `create` have all of them. */
+export const CONTAINER_OPTIONS: readonly OptionDescription[] = [
+  LOCAL,
+  ...PROCESS_OPTIONS,
+  MEMORY,
+  CPUS,
+  ROOT,
+  HOSTNAME,
+  OCI_RUNTIME,
+  LOG_LEVEL,
+  VM_MEMORY,
+  ...MACHINE_OPTIONS,
+  REMOVE,
+];
+
+/** A container that is to be made, and where. */
+export interface ContainerRequest {
+  readonly session: SessionOptions;
+  readonly process: ProcessRequest;
+  readonly root: string | undefined;
+  readonly hostname: string | undefined;
+  /** Bytes. */
+  readonly memoryLimit: number | undefined;
+  /** Processors. */
+  readonly cpuLimit: number | undefined;
+}
+
+/** @throws UsageError */
+export function readContainer(found: ParsedArguments, command: readonly string[]): ContainerRequest {
+  const local = found.has("local");
+  for (const { name } of local ? [VM_MEMORY, ...MACHINE_OPTIONS] : []) {
+    if (found.has(name)) throw new UsageError(`--${name} is about the virtual machine; --local has none`);
+  }
+  const memoryLimit = found.read(MEMORY);
+  const cpuLimit = found.read(CPUS);
+  const machineMemory = found.read(VM_MEMORY);
+  const vmMemoryMiB =
+    machineMemory !== undefined
+      ? machineMemory / MIB
+      : memoryLimit !== undefined
+        ? Math.max(DEFAULT_MACHINE_MIB, memoryLimit / MIB + MACHINE_EXTRA_MIB)
+        : undefined;
+  return {
+    session: {
+      local,
+      ...readMachine(found),
+      vmMemoryMiB,
+      cpus: cpuLimit === undefined ? undefined : Math.ceil(cpuLimit),
+    },
+    process: readProcess(found, command),
+    root: found.read(ROOT),
+    hostname: found.read(HOSTNAME),
+    memoryLimit,
+    cpuLimit,
+  };
+}
+
+/** Absolute, since the service has another working directory. */
+function readDirectory(text: string, what: string): string {
+  const path = resolve(text);
+  if (text !== "" && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return path;
+  throw new UsageError(`${what}: there is no such directory`);
+}

@@ -1,0 +1,100 @@
+import { resolve } from "node:path";
+import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
+import type { SessionOptions } from "../run/session.ts";
+import { readMachineCpus, readNotEmpty, readOneOf, readSize } from "../values.ts";
+
+const ACCELERATORS = ["auto", "kvm", "tcg"] as const;
+export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error", "fatal"] as const;
+const MIB = 1024 * 1024;
+
+/** The service and QEMU have other working directories. */
+const readFile = (text: string, what: string): string => resolve(readNotEmpty(text, what));
+
+const KERNEL: OptionDescription<string> = {
+  name: "kernel",
+  value: "FILE",
+  read: readFile,
+  completes: "file",
+  help: "the guest's kernel (default: the image's, built when missing)",
+};
+const INITRD: OptionDescription<string> = {
+  name: "initrd",
+  value: "FILE",
+  read: readFile,
+  completes: "file",
+  help: "the guest's initrd (default: the image's)",
+};
+const ACCELERATOR: OptionDescription<(typeof ACCELERATORS)[number]> = {
+  name: "accelerator",
+  value: "NAME",
+  read: readOneOf(ACCELERATORS),
+  completes: ACCELERATORS,
+  help: "auto, kvm or tcg; auto takes KVM where it really runs a guest (default)",
+};
+const CONSOLE: OptionDescription<string> = {
+  name: "console",
+  value: "FILE",
+  read: readFile,
+  completes: "file",
+  help: "keep a copy of the guest's console",
+};
+export const LOG_LEVEL: OptionDescription<(typeof LOG_LEVELS)[number]> = {
+  name: "loglevel",
+  value: "LEVEL",
+  read: readOneOf(LOG_LEVELS),
+  completes: LOG_LEVELS,
+  help: `show the agent's log on standard error: ${LOG_LEVELS.slice(0, 3).join(", ")},\n${LOG_LEVELS.slice(3).join(", ")}`,
+};
+export const OCI_RUNTIME: OptionDescription<string> = {
+  name: "oci-runtime",
+  value: "NAME",
+  read: readNotEmpty,
+  completes: ["runc", "crun"],
+  help: "runc, crun, or the path of one like them (default runc)",
+};
+
+/** Options about the virtual machine, shared by the verbs that start one. */
+export const MACHINE_OPTIONS: readonly OptionDescription[] = [KERNEL, INITRD, ACCELERATOR, CONSOLE];
+
+const MEMORY: OptionDescription<number> = {
+  name: "memory",
+  short: "m",
+  value: "SIZE",
+  read: readMachineMemory,
+  help: "of the machine: bytes, or with a suffix k, m or g (default 512m)",
+};
+const CPUS: OptionDescription<number> = {
+  name: "cpus",
+  value: "N",
+  read: readMachineCpus,
+  help: "virtual processors (default 2; emulated 1)",
+};
+
+/** How large a machine is that has no container's limits to go by. */
+export const MACHINE_SIZE_OPTIONS: readonly OptionDescription[] = [MEMORY, CPUS];
+
+export function readMachineSize(found: ParsedArguments): Pick<SessionOptions, "vmMemoryMiB" | "cpus"> {
+  const memory = found.read(MEMORY);
+  return { vmMemoryMiB: memory === undefined ? undefined : memory / MIB, cpus: found.read(CPUS) };
+}
+
+/** Bytes, whole MiB: QEMU's unit. */
+export function readMachineMemory(text: string, what: string): number {
+  const bytes = readSize(text, what);
+  if (bytes >= MIB) return Math.floor(bytes / MIB) * MIB;
+  throw new UsageError(`${what}: too little for a machine; a number without a suffix is bytes`);
+}
+
+/** What a machine is started with, but for its size. */
+export function readMachine(
+  found: ParsedArguments,
+): Pick<SessionOptions, "kernel" | "initrd" | "accelerator" | "console" | "logLevel" | "ociRuntime"> {
+  return {
+    kernel: found.read(KERNEL),
+    initrd: found.read(INITRD),
+    accelerator: found.read(ACCELERATOR),
+    console: found.read(CONSOLE),
+    logLevel: found.read(LOG_LEVEL),
+    ociRuntime: found.read(OCI_RUNTIME),
+  };
+}
