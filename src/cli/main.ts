@@ -4,6 +4,7 @@
  */
 import { quote, UsageError } from "./arguments.ts";
 import { errorsPrinted, print } from "./output.ts";
+import { checkArguments } from "./raw-bytes.ts";
 import { USAGE_ERROR } from "./run/exit-status.ts";
 import { dispatch, findVerb, verbs } from "./verbs.ts";
 
@@ -55,7 +56,9 @@ Examples:
 }
 
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  const words = process.argv.slice(2);
+  checkArguments(words);
+  process.exitCode = await main(words);
 } catch (error) {
   const { tell } = await import("./failure.ts");
   process.exitCode = tell(error);

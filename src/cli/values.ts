@@ -3,6 +3,7 @@ import { availableParallelism, constants } from "node:os";
 import { AgentError } from "../errors.ts";
 import { checkSystemName } from "../hcs/serve/system-name.ts";
 import { UsageError } from "./arguments.ts";
+import { environmentVariable } from "./raw-bytes.ts";
 
 const KIBI = 1024;
 /** What a container's own runtime and agent need beside its command; Docker's bound, too. */
@@ -72,7 +73,7 @@ export function readVariable(text: string, what: string): string | undefined {
   const [name = ""] = text.split("=", 1);
   if (name === "") throw new UsageError(`${what}: expected NAME=VALUE, or the NAME of a variable`);
   if (text.includes("=")) return text;
-  const value = process.env[name];
+  const value = environmentVariable(name);
   return value === undefined ? undefined : `${name}=${value}`;
 }
 

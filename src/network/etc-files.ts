@@ -4,12 +4,12 @@ import { AgentError } from "../errors.ts";
 /** `search` takes six domains at most: resolv.conf(5). */
 const MAXIMUM_SEARCH_DOMAINS = 6;
 
-/** A host name goes into files line by line, so what could break out of a line is refused. */
+/** A host name goes to the kernel, 64 bytes at most (uname(2)), and into files line by line, without what breaks out of a line. */
 export function checkHostname(hostname: string): void {
-  if (!/^[A-Za-z0-9_.-]{0,255}$/.test(hostname)) {
+  if (!/^[A-Za-z0-9_.-]{0,64}$/.test(hostname)) {
     throw new AgentError(
       "INVALID_ARGUMENT",
-      `host name ${JSON.stringify(hostname.slice(0, 64))} is not of letters, digits, ".", "_" and "-", 255 at most`,
+      `host name ${JSON.stringify(hostname.slice(0, 64).toWellFormed())}${hostname.length > 64 ? ` (${hostname.length} characters)` : ""} is not 0 to 64 of letters, digits, ".", "_" and "-"`,
     );
   }
 }

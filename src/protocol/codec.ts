@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type * as v from "valibot";
 import { AgentError } from "../errors.ts";
 import { encodeFrame, HEADER_SIZE, MAXIMUM_SIZE_FROM_GUEST } from "./frame.ts";
@@ -10,6 +11,7 @@ import { type Notification, notification } from "./schemas/notification.ts";
 import * as processes from "./schemas/process.ts";
 import { getPropertiesRequest, getPropertiesResponse } from "./schemas/properties.ts";
 import { type FailedResponse, failedResponse, type ResponseBase } from "./schemas/response.ts";
+import { checkStrings } from "./strings.ts";
 import { validate } from "./validate.ts";
 
 const requests = {
@@ -61,7 +63,9 @@ type Body = Uint8Array | string;
  *   INVALID_ARGUMENT (a value out of bounds), INVALID_CONTAINER_ID, NOT_SUPPORTED (an unknown resource type).
  */
 export function decodeRequest<Name extends MessageName>(name: Name, body: Body): RequestOf<Name> {
-  return validate(requests[name], parseJson(textOf(body))) as RequestOf<Name>;
+  const request = validate(requests[name], parseJson(textOf(body))) as RequestOf<Name>;
+  checkStrings(request);
+  return request;
 }
 
 /**
@@ -206,7 +210,7 @@ const MAXIMUM_ACTIVITY_ID_LENGTH = 255;
  * JSON when it parses, else from the text as far as it is there. Never throws.
  */
 export function activityIdOf(body: Body): string | undefined {
-  const text = textOf(body);
+  const text = decode(body);
   let found: unknown;
   try {
     const value = parseJson(text);
@@ -220,7 +224,13 @@ export function activityIdOf(body: Body): string | undefined {
     : undefined;
 }
 
+/** @throws AgentError INVALID_JSON: a decoder would put something else in the place of what is no UTF-8. */
 function textOf(body: Body): string {
+  if (typeof body === "string" || isUtf8(body)) return decode(body);
+  throw new AgentError("INVALID_JSON", "the body is not UTF-8");
+}
+
+function decode(body: Body): string {
   if (typeof body === "string") return body;
   return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8");
 }

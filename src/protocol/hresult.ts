@@ -150,7 +150,9 @@ function placeOf(frame: string): { FileName: string; Line: number; FunctionName:
 }
 
 function shorten(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length)}... (${text.length} characters)`;
+  return text.length <= length
+    ? text
+    : `${text.slice(0, length).toWellFormed()}... (${text.length} characters)`;
 }
 
 /** A guest's refusal, on the host's side. `code` follows from the HRESULT, which stays at hand. */

@@ -25,6 +25,7 @@ export function isPrivileged(spec: OciSpec): boolean {
 export function generatedFiles(spec: OciSpec, defaultHostname: string): GeneratedFile[] {
   const hostname = spec.hostname === undefined || spec.hostname === "" ? defaultHostname : spec.hostname;
   checkHostname(hostname);
+  if (typeof spec.domainname === "string") checkHostname(spec.domainname);
   const files: GeneratedFile[] = [
     { name: "hostname", destination: "/etc/hostname", content: `${hostname}\n` },
     { name: "hosts", destination: "/etc/hosts", content: etcHosts(hostname) },

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { AgentError } from "../../errors.ts";
 import { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { detectCgroupLayout } from "../../linux/cgroups/layout.ts";
+import { cgroupDirectoryName } from "../../linux/cgroups/name.ts";
 import { CleanupStack } from "../../linux/cleanup.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
 import type { Logger } from "../../log.ts";
@@ -105,7 +106,7 @@ export class Uvm {
     undo.push(`forget container ${id}`, () => void this.#containers.delete(id));
     const { runtime, transport, log, cgroupParent, allowHostSockets } = this.#options;
     try {
-      const cgroupsPath = `${cgroupParent}/${id}`;
+      const cgroupsPath = `${cgroupParent}/${cgroupDirectoryName(id)}`;
       const files = generatedFiles(settings.spec, machineName());
       const user = await resolveUser(settings.spec.process.user, {
         rootPath: settings.spec.root.path,
