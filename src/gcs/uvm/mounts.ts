@@ -7,12 +7,23 @@ import { AgentError } from "../../errors.ts";
 import type { Mounted } from "../../storage/mount.ts";
 
 /**
- * Where hosts mount: containers and pods, disks, layers, shares and drivers as hcsshim names them (its
- * internal/guestpath), our own host's roots, and what version 1's documents name in the machine.
+ * Where hosts mount: version 1's documents name any place, hcsshim (internal/guestpath) and our own host such below
+ * /run and /mounts. Of /run not what the machine itself keeps there.
  */
-const MOUNT_DIRECTORIES = [
-  ...["/run/gcs/c", "/run/gcs/pods", "/run/mounts", "/run/layers", "/run/drivers", "/run/lcow"],
-  ...["/mounts", "/mnt"],
+const MOUNT_DIRECTORIES = ["/run", "/mounts", "/mnt"];
+/** In a directory that is kept, hosts have these to themselves. */
+const HOSTS_DIRECTORIES = ["/run/gcs/c", "/run/gcs/pods"];
+const KEPT_DIRECTORIES = [
+  ...[
+    "/run/gcs",
+    "/run/vsock",
+    "/run/over",
+    "/run/netns",
+    "/run/runc",
+    "/run/crun",
+    "/run/lock",
+    "/run/user",
+  ],
 ];
 
 export class UvmMounts {
@@ -54,12 +65,13 @@ export class UvmMounts {
 
   #check(target: string): void {
     // Of a path that climbs or is not absolute, what mounts it tells more.
-    const plain = join(target);
-    if (this.#directories.some((directory) => plain.startsWith(`${directory}/`) && plain !== `${directory}/`))
-      return;
+    const plain = join(target).replace(/\/$/, "");
+    const isBelow = (directory: string) => plain.startsWith(`${directory}/`);
+    const isKept = KEPT_DIRECTORIES.some((directory) => isBelow(directory) || plain === directory);
+    if (HOSTS_DIRECTORIES.some(isBelow) || (this.#directories.some(isBelow) && !isKept)) return;
     throw new AgentError(
       "INVALID_ARGUMENT",
-      `${JSON.stringify(target)} is no place for a mount; use one below ${this.#directories.join(", ")}`,
+      `${JSON.stringify(target)} is no place for a mount; use one below ${[...HOSTS_DIRECTORIES, ...this.#directories].join(", ")}`,
     );
   }
 

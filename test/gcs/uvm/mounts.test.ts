@@ -10,6 +10,7 @@ await t.test("mounts go where the documentation says, strictly below", async (t)
     "/run/gcs/pods/p/c",
     "/run/mounts/scsi/m0",
     "/mounts/m1",
+    "/run/hot",
     "/tmp/private/r",
   ])
     await mounts.add(target, mounted(target));
@@ -34,7 +35,7 @@ await t.test("mounts go where the documentation says, strictly below", async (t)
       "/run/gcs/c",
       "/run/gcs/c/",
       "/run/gcs/cx/y",
-      "/run/x",
+      "/run/runc",
       "/run/gcs/runtime/x",
     ],
     ...[
