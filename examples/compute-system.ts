@@ -24,7 +24,7 @@ try {
   stdin?.write("echo typed while $(hostname) was paused\n");
   await container.resume();
   const { Statistics } = await container.properties(["Statistics"]);
-  console.log("memory:", (Statistics?.Memory.MemoryUsageCommitBytes ?? 0) > 0 ? "used" : "unknown");
+  console.log("memory:", Number(Statistics?.Memory.MemoryUsageCommitBytes) > 0 ? "used" : "unknown");
   const exec = await container.createProcess({ CommandLine: "uname; exit 7", CreateStdOutPipe: true });
   console.log("exec:", (await text(exec.stdio().stdout ?? Readable.from([]))).trim(), await exec.wait());
   stdin?.write("exit\n");

@@ -18,7 +18,7 @@ await container.pause();
 stdin?.write("echo typed while $(hostname) was paused\n");
 await container.resume();
 const { Memory } = await container.statistics();
-console.log("memory:", (Memory.MemoryUsageCommitBytes ?? 0) > 0 ? "used" : "unknown");
+console.log("memory:", Number(Memory.MemoryUsageCommitBytes) > 0 ? "used" : "unknown");
 const exec = await container.createProcess({ CommandLine: "uname; exit 7", CreateStdOutPipe: true });
 const output = await text((await exec.stdio()).stdout ?? Readable.from([]));
 await exec.wait();

@@ -42,6 +42,9 @@ export type ErrorCode =
   | "ABORTED"
   | "INTERNAL";
 
+/** What console.log() and Node's report of an uncaught error ask an object for. */
+const inspect: unique symbol = Symbol.for("nodejs.util.inspect.custom") as never;
+
 export class AgentError extends Error {
   readonly code: ErrorCode;
 
@@ -50,15 +53,48 @@ export class AgentError extends Error {
     this.name = "AgentError";
     this.code = code;
   }
+
+  /** Each text once, with its stack, where Node would print the same message for every cause. */
+  [inspect](): string {
+    const parts: string[] = [];
+    for (const at of chainOf(this)) {
+      if (!parts.some((part) => part.includes(messageOf(at)))) parts.push(formatOne(at));
+    }
+    return parts.join("\n  caused by: ");
+  }
+}
+
+/** No chain of causes that is real is longer. */
+const LONGEST_CHAIN = 8;
+
+/** Whatever was thrown, and its causes. */
+function* chainOf(thrown: unknown): Generator<unknown> {
+  let at = thrown;
+  for (let depth = 0; at !== undefined && at !== null && depth < LONGEST_CHAIN; depth++) {
+    yield at;
+    at = at instanceof Error ? at.cause : undefined;
+  }
+}
+
+function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** `NAME [CODE]: message` and the frames, which the head of `stack` would repeat otherwise. */
+function formatOne(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const { name, message, stack = "" } = thrown;
+  const code = "code" in thrown && typeof thrown.code === "string" ? ` [${thrown.code}]` : "";
+  const at = stack.indexOf(message);
+  return `${name}${code}: ${message}${at < 0 ? "" : stack.slice(at + message.length)}`;
 }
 
 /** The message of whatever was thrown, with the messages of its causes, outermost first. */
 export function describeError(thrown: unknown): string {
   const parts: string[] = [];
-  for (let at: unknown = thrown, depth = 0; at !== undefined && at !== null && depth < 8; depth++) {
-    const message = at instanceof Error ? at.message : String(at);
+  for (const at of chainOf(thrown)) {
+    const message = messageOf(at);
     if (!parts.some((part) => part.includes(message))) parts.push(message);
-    at = at instanceof Error ? at.cause : undefined;
   }
   return parts.join(": ");
 }

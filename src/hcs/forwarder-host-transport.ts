@@ -3,6 +3,7 @@ import { AgentError } from "../errors.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import { Mux } from "./forwarder/mux.ts";
 import type { AcceptOptions, HostListener, HostTransport } from "./host-transport.ts";
+import { LoopHolder } from "./loop-holder.ts";
 import { checkPort } from "./port.ts";
 
 export interface ForwarderOptions {
@@ -22,6 +23,7 @@ export class ForwarderHostTransport implements HostTransport {
   readonly #connected = Promise.withResolvers<void>();
   readonly #explainLoss: (reason: AgentError) => Promise<AgentError>;
   readonly #queues = new Map<number, AcceptQueue>();
+  readonly #holder = new LoopHolder();
   #mux: Mux | undefined;
   #closed: AgentError | undefined;
 
@@ -37,6 +39,7 @@ export class ForwarderHostTransport implements HostTransport {
    * @param channel a connected byte stream to the virtio-serial port; owned by the transport from here.
    */
   attach(channel: Duplex): void {
+    this.#holder.add(channel);
     const greeted = Promise.withResolvers<void>();
     const mux = new Mux(channel, {
       onHello: greeted.resolve,
@@ -78,6 +81,10 @@ export class ForwarderHostTransport implements HostTransport {
       accept: (options?: AcceptOptions) => queue.accept(options),
       close: () => this.#unlisten(port, queue),
     };
+  }
+
+  setKeepsLoopAlive(on: boolean): void {
+    this.#holder.setKeepsLoopAlive(on);
   }
 
   async close(reason?: AgentError): Promise<void> {

@@ -20,6 +20,9 @@ export interface HostTransport {
    */
   listen(port: number): Promise<HostListener>;
 
+  /** Whether its listeners and streams keep this program running; default true. */
+  setKeepsLoopAlive?(on: boolean): void;
+
   /**
    * Closes all listeners and streams; pending accepts reject, open streams emit "error". Safe more than once.
    * @param reason why, when the guest is gone; default TRANSPORT_CLOSED.

@@ -23,6 +23,7 @@ export type {
 export type { HostModification, RunningVm, UtilityVmDriver } from "./compute/driver.ts";
 export * from "./compute/error-codes.ts";
 export * from "./compute/errors.ts";
+export type { ExactInteger } from "./compute/exact-integer.ts";
 export { createGuestContainer } from "./compute/guest-container.ts";
 export { LocalDriver } from "./compute/local-driver.ts";
 export type { WaitOptions } from "./compute/notification-hub.ts";

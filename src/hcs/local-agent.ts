@@ -4,6 +4,7 @@ import { AgentError } from "../errors.ts";
 import { nodeFlags } from "../node-flags.ts";
 import { AgentOutput } from "./agent-output.ts";
 import type { AgentTraces } from "./agent-traces.ts";
+import { LoopHolder } from "./loop-holder.ts";
 
 /** The log may be held open by what the agent started and left behind. */
 const LAST_WORDS_TIMEOUT_MS = 200;
@@ -21,6 +22,7 @@ export class LocalAgent {
   readonly died: Promise<AgentError>;
   readonly #child: ChildProcess;
   readonly #exited = Promise.withResolvers<true>();
+  readonly #holder = new LoopHolder();
   #isEndExpected = false;
 
   /** @param socketPrefix the host listens on `PREFIX_PORT` already. */
@@ -41,6 +43,8 @@ export class LocalAgent {
       stdio: ["ignore", "ignore", "pipe"],
       cwd: "/",
     });
+    this.#holder.add(this.#child);
+    if (this.#child.stderr !== null) this.#holder.add(this.#child.stderr);
     const output = new AgentOutput(this.#child.stderr, options.onLog);
     const died = Promise.withResolvers<AgentError>();
     this.died = died.promise;
@@ -59,6 +63,10 @@ export class LocalAgent {
 
   expectEnd(): void {
     this.#isEndExpected = true;
+  }
+
+  setKeepsLoopAlive(on: boolean): void {
+    this.#holder.setKeepsLoopAlive(on);
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -96,9 +96,19 @@ export class LocalUvm implements UtilityVm {
     return join(this.#parts.traces.directory, "c", containerId);
   }
 
+  setKeepsLoopAlive(on: boolean): void {
+    this.#parts.agent.setKeepsLoopAlive(on);
+    this.#parts.transport.setKeepsLoopAlive(on);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  /** For `await using`: close(). */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   async #close(): Promise<void> {

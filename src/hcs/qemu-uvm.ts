@@ -146,6 +146,10 @@ export class QemuUvm implements UtilityVm {
     return `/run/gcs/c/${containerId}`;
   }
 
+  setKeepsLoopAlive(on: boolean): void {
+    this.vm.setKeepsLoopAlive(on);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -167,6 +171,11 @@ export class QemuUvm implements UtilityVm {
       RequestType: "Add",
       Settings: { MountPath: path, Lun: lun, Controller: 0, ReadOnly: readonly },
     });
+  }
+
+  /** For `await using`: close(). */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   async #close(): Promise<void> {
@@ -198,15 +207,24 @@ async function listenForServices(
   let output: AgentOutput | undefined;
   // A guest that ends before it dials is told by the machine's own end; there is nothing to add here.
   const ignored = () => undefined;
-  void entropy.accept().then((stream) => {
-    stream.on("error", ignored);
-    stream.end(randomBytes(ENTROPY_BYTES));
-    stream.resume();
-  }, ignored);
-  void log.accept().then((stream) => {
-    stage("agent");
-    output = new AgentOutput(stream, onLog);
-    stream.end();
-  }, ignored);
+  // Each is dialled once; a port that is not listened on any more keeps no program running.
+  void entropy
+    .accept()
+    .then(async (stream) => {
+      stream.on("error", ignored);
+      stream.end(randomBytes(ENTROPY_BYTES));
+      stream.resume();
+      await entropy.close();
+    })
+    .catch(ignored);
+  void log
+    .accept()
+    .then(async (stream) => {
+      stage("agent");
+      output = new AgentOutput(stream, onLog);
+      stream.end();
+      await log.close();
+    })
+    .catch(ignored);
   return { lastWords: () => output?.lastWords() ?? "" };
 }

@@ -4,6 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { AgentError } from "../errors.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import type { HostListener, HostTransport } from "./host-transport.ts";
+import { LoopHolder } from "./loop-holder.ts";
 import { checkPort } from "./port.ts";
 
 /** sizeof(sockaddr_un.sun_path) less the terminating NUL; unix(7). */
@@ -18,6 +19,7 @@ export class UnixHostTransport implements HostTransport {
   readonly #prefix: string;
   readonly #listeners = new Map<number, UnixListener>();
   readonly #sockets = new Set<Socket>();
+  readonly #holder = new LoopHolder();
   #closed: AgentError | undefined;
 
   /** @param prefix absolute path; its directory must exist. */
@@ -35,15 +37,24 @@ export class UnixHostTransport implements HostTransport {
     const queue = new AcceptQueue(`port ${port} of ${this.name}`);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: false }, (socket) => {
       this.#sockets.add(socket);
-      socket.once("close", () => this.#sockets.delete(socket));
+      this.#holder.add(socket);
+      socket.once("close", () => {
+        this.#sockets.delete(socket);
+        this.#holder.delete(socket);
+      });
       queue.push(socket);
     });
-    const listener = new UnixListener(port, server, queue, () => this.#listeners.delete(port));
+    this.#holder.add(server);
+    const listener = new UnixListener(port, server, queue, () => {
+      this.#listeners.delete(port);
+      this.#holder.delete(server);
+    });
     this.#listeners.set(port, listener);
     try {
       await listenOn(server, `${this.#prefix}_${port}`);
     } catch (cause) {
       this.#listeners.delete(port);
+      this.#holder.delete(server);
       throw cause;
     }
     if (this.#closed !== undefined) {
@@ -51,6 +62,10 @@ export class UnixHostTransport implements HostTransport {
       throw this.#closed;
     }
     return listener;
+  }
+
+  setKeepsLoopAlive(on: boolean): void {
+    this.#holder.setKeepsLoopAlive(on);
   }
 
   async close(reason?: AgentError): Promise<void> {

@@ -21,6 +21,9 @@ export interface UtilityVm {
   /** Directory in the guest for the agent's files about a container. */
   bundlePath(containerId: string): string;
 
+  /** Whether the guest keeps this program running; default true. One that does not ends with it, unasked. */
+  setKeepsLoopAlive?(on: boolean): void;
+
   /** Ends the guest with everything in it, and removes what starting it made. Safe more than once. */
   close(): Promise<void>;
 }

@@ -4,6 +4,7 @@ import type { Socket } from "../../native/hvsock/index.ts";
 import { AgentError } from "../errors.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import type { AcceptOptions, HostListener, HostTransport } from "./host-transport.ts";
+import { LoopHolder } from "./loop-holder.ts";
 import { checkPort } from "./port.ts";
 import { VsockPorts } from "./vsock-ports.ts";
 
@@ -30,6 +31,7 @@ export class VsockHostTransport implements HostTransport {
   readonly #ports: VsockPorts;
   readonly #listeners = new Map<number, AcceptQueue>();
   readonly #streams = new Set<VsockStream>();
+  readonly #holder = new LoopHolder();
   #closed: AgentError | undefined;
 
   /** @param guestCid the guest whose dials are wanted. @param ports for tests. */
@@ -50,7 +52,11 @@ export class VsockHostTransport implements HostTransport {
       onSocket: (socket) => {
         const stream = new VsockStream(socket);
         this.#streams.add(stream);
-        stream.once("close", () => this.#streams.delete(stream));
+        this.#holder.add(stream);
+        stream.once("close", () => {
+          this.#streams.delete(stream);
+          this.#holder.delete(stream);
+        });
         queue.push(stream);
       },
       onLost: (error) => this.#unlisten(port, error),
@@ -63,6 +69,11 @@ export class VsockHostTransport implements HostTransport {
         if (this.#listeners.get(port) === queue) this.#unlisten(port);
       },
     };
+  }
+
+  /** The ports are not this guest's alone, and are closed once it has dialled them. */
+  setKeepsLoopAlive(on: boolean): void {
+    this.#holder.setKeepsLoopAlive(on);
   }
 
   async close(reason?: AgentError): Promise<void> {
@@ -95,6 +106,14 @@ export class VsockStream extends Duplex {
     socket.onError = (cause) => {
       this.destroy(new AgentError("TRANSPORT_CLOSED", "the guest's vsock stream failed", { cause }));
     };
+  }
+
+  ref(): void {
+    this.#socket.setKeepsLoopAlive(true);
+  }
+
+  unref(): void {
+    this.#socket.setKeepsLoopAlive(false);
   }
 
   override _read(): void {

@@ -160,13 +160,14 @@ export class GuestError extends AgentError {
   /** Unsigned. */
   readonly hresult: number;
   /** What the guest says of where it failed. */
-  readonly records: readonly ErrorRecord[];
+  declare readonly records: readonly ErrorRecord[];
 
   constructor(code: ErrorCode, message: string, hresult: number, records: readonly ErrorRecord[]) {
     super(code, message);
     this.name = "GuestError";
     this.hresult = hresult;
-    this.records = records;
+    // Not printed with the error, as it tells the message again, and the guest's stack.
+    Object.defineProperty(this, "records", { value: records, enumerable: false });
   }
 }
 

@@ -12,6 +12,7 @@ type Options = { readonly signal?: AbortSignal };
 pin<
   Same<
     keyof hcs.System,
+    | typeof Symbol.asyncDispose
     | "id"
     | "os"
     | "isOCI"
@@ -39,6 +40,7 @@ pin<
 pin<
   Same<
     keyof hcs.ComputeProcess,
+    | typeof Symbol.asyncDispose
     | "pid"
     | "systemId"
     | "stdio"
@@ -57,6 +59,7 @@ pin<
 pin<
   Same<
     keyof hcs.v1.Container,
+    | typeof Symbol.asyncDispose
     | "id"
     | "start"
     | "shutdown"
@@ -78,6 +81,7 @@ pin<
 pin<
   Same<
     keyof hcs.v1.Process,
+    | typeof Symbol.asyncDispose
     | "pid"
     | "containerId"
     | "kill"
@@ -93,6 +97,7 @@ pin<
 pin<
   Same<
     keyof hcs.ComputeService,
+    | typeof Symbol.asyncDispose
     | "createComputeSystem"
     | "openComputeSystem"
     | "getComputeSystems"

@@ -20,13 +20,13 @@ export const verb = serviceVerb({
     const rows = data.map(
       ({ Id, Statistics: { Memory, Processor, Storage, Uptime100ns = 0 }, LCOWMetrics }) => [
         Id,
-        formatBytes(Memory.MemoryUsageCommitBytes ?? 0),
-        formatBytes(Memory.MemoryUsageCommitPeakBytes ?? 0),
-        `${((Processor.TotalRuntime100ns ?? 0) / 1e7).toFixed(2)} s`,
+        formatBytes(Number(Memory.MemoryUsageCommitBytes ?? 0)),
+        formatBytes(Number(Memory.MemoryUsageCommitPeakBytes ?? 0)),
+        `${(Number(Processor.TotalRuntime100ns ?? 0) / 1e7).toFixed(2)} s`,
         String(LCOWMetrics?.pids?.current ?? 0),
-        formatBytes(Storage.ReadSizeBytes ?? 0),
-        formatBytes(Storage.WriteSizeBytes ?? 0),
-        formatAge(Uptime100ns / 1e4),
+        formatBytes(Number(Storage.ReadSizeBytes ?? 0)),
+        formatBytes(Number(Storage.WriteSizeBytes ?? 0)),
+        formatAge(Number(Uptime100ns) / 1e4),
       ],
     );
     const heading = ["NAME", "MEMORY", "PEAK", "CPU TIME", "PROCESSES", "READ", "WRITTEN", "UP"];

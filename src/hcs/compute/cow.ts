@@ -25,7 +25,7 @@ export interface SignalProcessOptions {
 }
 
 /** An operating system process in a container or utility VM. */
-export interface Process {
+export interface Process extends AsyncDisposable {
   /** In the utility VM's pid namespace. */
   readonly pid: number;
   /** The streams that were asked for. They close with close(). */
@@ -65,7 +65,7 @@ export interface ProcessHost {
 }
 
 /** A container, on the host or in a utility VM. */
-export interface Container extends ProcessHost {
+export interface Container extends ProcessHost, AsyncDisposable {
   readonly id: string;
   /** Gives up the handle; the container lives on. Twice is fine. */
   close(): Promise<void>;

@@ -15,6 +15,8 @@ export class HcsErrorCode extends Error {
     super(message);
     this.name = name;
     this.number = number;
+    // A constant: where it was made tells nobody anything.
+    this.stack = `${name}: ${message}`;
   }
 }
 

@@ -25,16 +25,21 @@ interface NetError {
 export class HcsError extends AgentError implements NetError {
   /** The call: "hcs::System::Start". */
   readonly op: string;
-  readonly events: readonly ErrorEvent[];
+  declare readonly events: readonly ErrorEvent[];
 
   constructor(op: string, cause: unknown, events: readonly ErrorEvent[] = [], what = op) {
-    const reason = messageOf(cause);
+    const reason = reasonOf(cause);
     // What the reason tells already is not told twice, and where in the guest it was is nobody's who has not asked.
     const news = events.filter(({ message }) => message === "" || !reason.includes(message));
-    super(agentCodeOf(cause), [`${what}: ${reason}`, ...news.map(formatEvent)].join("\n"), { cause });
+    super(agentCodeOf(cause), [`${what}: ${reason}`, ...news.map(formatEvent)].join("\n"));
+    this.cause = cause;
+    // The message tells all of it. Node, which prints an uncaught error's causes with their own messages, leaves out
+    // what it would have to call for. Where there is a defect behind it, its stack is worth the repetition.
+    if (!hasDefect(cause)) Object.defineProperty(this, "cause", { get: () => cause, enumerable: false });
     this.name = "HcsError";
     this.op = op;
-    this.events = events;
+    // Printed with the error they would tell its message again, and where in the guest it was.
+    Object.defineProperty(this, "events", { value: events, enumerable: false });
   }
 
   /** Whether the reason says of itself that trying again may help. */
@@ -115,8 +120,34 @@ function formatEvent(event: ErrorEvent): string {
   return `[Event Detail: ${[event.message, ...parts.map(([name, value]) => `${name}: ${value}`)].join(" ")}]`;
 }
 
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+/** What was thrown, in the words of all its causes; a code that stands behind a message only says it again. */
+function reasonOf(thrown: unknown): string {
+  const parts: string[] = [];
+  for (const at of causesOf(thrown)) {
+    if (at instanceof codes.HcsErrorCode && parts.length > 0) continue;
+    const message = at instanceof Error ? at.message : String(at);
+    if (!parts.some((part) => part.includes(message))) parts.push(message);
+  }
+  return parts.join(": ");
+}
+
+/** Whether something behind an error was not meant to be thrown: then where it was thrown is what counts. */
+function hasDefect(thrown: unknown): boolean {
+  const isMeant = (at: unknown) =>
+    at instanceof AgentError || at instanceof codes.HcsErrorCode || at instanceof DOMException;
+  for (const at of causesOf(thrown)) {
+    const hasCode = at instanceof Error && "code" in at && typeof at.code === "string";
+    if (at instanceof Error && !isMeant(at) && !hasCode) return true;
+  }
+  return false;
+}
+
+function* causesOf(thrown: unknown): Generator<unknown> {
+  let at = thrown;
+  for (let depth = 0; at !== undefined && at !== null && depth < LONGEST_CHAIN; depth++) {
+    yield at;
+    at = at instanceof Error ? at.cause : undefined;
+  }
 }
 
 /** No chain of causes that is real is longer. */

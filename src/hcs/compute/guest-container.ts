@@ -4,6 +4,7 @@ import type * as cow from "./cow.ts";
 import type { HostedOciDocument } from "./document.ts";
 import type { RunningVm } from "./driver.ts";
 import { makeSystemError } from "./errors.ts";
+import { HandlesInUse } from "./handles-in-use.ts";
 import { defaultTimeouts } from "./service-settings.ts";
 import { System } from "./system.ts";
 import { SystemRecord } from "./system-record.ts";
@@ -31,6 +32,8 @@ export async function createGuestContainer(
       owner: "",
       terminateOnLastHandleClosed: false,
       timeouts: defaultTimeouts,
+      // The guest is the caller's, and so is what keeps it.
+      inUse: new HandlesInUse(() => undefined),
       onGone: () => undefined,
     });
     return new System(record);

@@ -1,5 +1,6 @@
 import type { GuestProcess } from "../guest-process.ts";
 import { ProcessError } from "./errors.ts";
+import type { HandlesInUse } from "./handles-in-use.ts";
 
 /** One process, whatever number of handles there are to it. */
 export class ProcessRecord {
@@ -7,13 +8,18 @@ export class ProcessRecord {
   readonly guest: GuestProcess;
   /** Settles with the exit code; rejects with a ProcessError when it will never be known. */
   readonly exited: Promise<number>;
+  readonly #inUse: HandlesInUse;
   readonly #onGone: () => void;
   #handles = 0;
   #exitCode: number | undefined;
   #failure: ProcessError | undefined;
 
-  /** @param onGone called once, when the process has ended and nobody has a handle any more */
-  constructor(systemId: string, guest: GuestProcess, onGone: () => void) {
+  /**
+   * @param inUse told whether the process runs and has a handle
+   * @param onGone called once, when the process has ended and nobody has a handle any more
+   */
+  constructor(systemId: string, guest: GuestProcess, inUse: HandlesInUse, onGone: () => void) {
+    this.#inUse = inUse;
     this.#onGone = onGone;
     this.systemId = systemId;
     this.guest = guest;
@@ -33,6 +39,7 @@ export class ProcessRecord {
 
   addHandle(): void {
     this.#handles++;
+    this.#inUse.set(this, !this.#hasEnded && this.#handles > 0);
   }
 
   removeHandle(): void {
@@ -54,8 +61,12 @@ export class ProcessRecord {
     return this.#failure;
   }
 
+  get #hasEnded(): boolean {
+    return this.#exitCode !== undefined || this.#failure !== undefined;
+  }
+
   #forgetUnused(): void {
-    const hasEnded = this.#exitCode !== undefined || this.#failure !== undefined;
-    if (hasEnded && this.#handles === 0) this.#onGone();
+    this.#inUse.set(this, !this.#hasEnded && this.#handles > 0);
+    if (this.#hasEnded && this.#handles === 0) this.#onGone();
   }
 }

@@ -113,6 +113,11 @@ export class Process implements cow.Process {
     this.#closed.reject(new ProcessError(this.systemId, this.pid, "hcs::Process::Wait", ErrAlreadyClosed));
   }
 
+  /** For `await using`: close(). */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   async #deliver(signal: number | undefined, options: cow.CallOptions): Promise<boolean> {
     if (this.#record.exitCode !== undefined) return false;
     try {

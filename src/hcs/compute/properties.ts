@@ -1,6 +1,7 @@
 import type * as cow from "./cow.ts";
 import { ErrNotSupported } from "./error-codes.ts";
 import { coded } from "./errors.ts";
+import { withExactIntegers } from "./exact-integer.ts";
 import type { ContainerProperties, PropertyTypeV1, Statistics } from "./schema1.ts";
 import type { Properties, PropertyTypeV2 } from "./schema2.ts";
 import { statisticsOf } from "./statistics.ts";
@@ -87,7 +88,8 @@ async function propertyV2Of(
       record.expectRunning("read statistics");
       const metrics = await kind.metrics(options);
       const { Network: _, ...common } = statisticsOf(metrics, record.startedAt);
-      return { Statistics: common, LCOWMetrics: metrics };
+      const LCOWMetrics = withExactIntegers(metrics) as Readonly<Record<string, unknown>>;
+      return { Statistics: common, LCOWMetrics };
     }
     case "ProcessList":
       record.expectRunning("list processes");

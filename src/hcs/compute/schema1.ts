@@ -1,7 +1,8 @@
 /**
  * Types of HCS's version 1 schema, names as they stand in its JSON. Source: hcsshim, internal/hcs/schema1.
- * Unless stated otherwise a field that is absent means 0, false or "".
+ * Unless stated otherwise a field that is absent means 0, false or "". All of it is what JSON.stringify() prints.
  */
+import type { ExactInteger } from "./exact-integer.ts";
 
 /** Which systems: those that fit every list given. An empty query means all. */
 export interface ComputeSystemQuery {
@@ -44,13 +45,13 @@ export interface ContainerProperties {
   readonly GuestConnectionInfo?: GuestConnectionInfo;
 }
 
-/** Times in units of 100 nanoseconds, sizes in bytes. Integers above 2^53 are rounded. */
+/** Times in units of 100 nanoseconds, sizes in bytes. Integers are exact: see ExactInteger. */
 export interface Statistics {
   /** RFC 3339. */
   readonly Timestamp: string;
   /** RFC 3339. */
   readonly ContainerStartTime?: string;
-  readonly Uptime100ns?: number;
+  readonly Uptime100ns?: ExactInteger;
   readonly Memory: MemoryStats;
   readonly Processor: ProcessorStats;
   readonly Storage: StorageStats;
@@ -59,32 +60,32 @@ export interface Statistics {
 
 /** Bytes. */
 export interface MemoryStats {
-  readonly MemoryUsageCommitBytes?: number;
-  readonly MemoryUsageCommitPeakBytes?: number;
-  readonly MemoryUsagePrivateWorkingSetBytes?: number;
+  readonly MemoryUsageCommitBytes?: ExactInteger;
+  readonly MemoryUsageCommitPeakBytes?: ExactInteger;
+  readonly MemoryUsagePrivateWorkingSetBytes?: ExactInteger;
 }
 
 /** Units of 100 nanoseconds. */
 export interface ProcessorStats {
-  readonly TotalRuntime100ns?: number;
-  readonly RuntimeUser100ns?: number;
-  readonly RuntimeKernel100ns?: number;
+  readonly TotalRuntime100ns?: ExactInteger;
+  readonly RuntimeUser100ns?: ExactInteger;
+  readonly RuntimeKernel100ns?: ExactInteger;
 }
 
 export interface StorageStats {
-  readonly ReadCountNormalized?: number;
-  readonly ReadSizeBytes?: number;
-  readonly WriteCountNormalized?: number;
-  readonly WriteSizeBytes?: number;
+  readonly ReadCountNormalized?: ExactInteger;
+  readonly ReadSizeBytes?: ExactInteger;
+  readonly WriteCountNormalized?: ExactInteger;
+  readonly WriteSizeBytes?: ExactInteger;
 }
 
 export interface NetworkStats {
-  readonly BytesReceived?: number;
-  readonly BytesSent?: number;
-  readonly PacketsReceived?: number;
-  readonly PacketsSent?: number;
-  readonly DroppedPacketsIncoming?: number;
-  readonly DroppedPacketsOutgoing?: number;
+  readonly BytesReceived?: ExactInteger;
+  readonly BytesSent?: ExactInteger;
+  readonly PacketsReceived?: ExactInteger;
+  readonly PacketsSent?: ExactInteger;
+  readonly DroppedPacketsIncoming?: ExactInteger;
+  readonly DroppedPacketsOutgoing?: ExactInteger;
   readonly EndpointId?: string;
   readonly InstanceId?: string;
 }

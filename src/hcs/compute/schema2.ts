@@ -4,6 +4,7 @@
  * https://learn.microsoft.com/virtualization/api/hcs/schemareference
  */
 import type { OciProcess, OciSpec } from "../../protocol/schemas/oci.ts";
+import type { ExactInteger } from "./exact-integer.ts";
 import type { GuestConnectionInfo, MemoryStats, ProcessorStats, StorageStats } from "./schema1.ts";
 
 export const PROPERTY_TYPES_V2 = [
@@ -36,16 +37,16 @@ export interface Properties {
   readonly TerminateOnLastHandleClosed?: boolean;
   readonly HostingSystemId?: string;
   readonly GuestConnectionInfo?: GuestConnectionInfo;
-  /** The guest's cgroup metrics, names as in containerd's cgroup v1 metrics; integers beyond 2^53 are bigints. */
+  /** The guest's cgroup metrics, names as in containerd's cgroup v1 metrics; integers as ExactInteger. */
   readonly LCOWMetrics?: Readonly<Record<string, unknown>>;
 }
 
-/** Times in units of 100 nanoseconds, sizes in bytes. */
+/** Times in units of 100 nanoseconds, sizes in bytes. Integers are exact: see ExactInteger. */
 export interface StatisticsV2 {
   /** RFC 3339. */
   readonly Timestamp: string;
   readonly ContainerStartTime?: string;
-  readonly Uptime100ns?: number;
+  readonly Uptime100ns?: ExactInteger;
   readonly Processor: ProcessorStats;
   readonly Memory: MemoryStats;
   readonly Storage: StorageStats;

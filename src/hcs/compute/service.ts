@@ -12,6 +12,8 @@ import {
   ErrVmcomputeOperationInvalidState,
 } from "./error-codes.ts";
 import { coded, makeHcsError, makeSystemError, SystemError } from "./errors.ts";
+import { HandlesInUse } from "./handles-in-use.ts";
+import { endWithProgram } from "./program-end.ts";
 import { basicProperties } from "./properties.ts";
 import type { ComputeSystemQuery, ContainerProperties } from "./schema1.ts";
 import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./schema2.ts";
@@ -48,6 +50,9 @@ export class ComputeService {
   readonly #driver: UtilityVmDriver;
   readonly #settings = new ServiceSettings();
   readonly #systems = new Map<string, SystemRecord>();
+  /** A program that has closed its handles is not kept from its end by systems that run on. */
+  readonly #inUse = new HandlesInUse((isAny) => this.#setKeepsLoopAlive(isAny));
+  #outliveProgram: (() => void) | undefined;
   /** Ids of systems that are being created. */
   readonly #reserved = new Set<string>();
 
@@ -82,9 +87,11 @@ export class ComputeService {
         owner,
         terminateOnLastHandleClosed,
         timeouts: this.#settings.timeouts,
-        onGone: () => this.#systems.delete(id),
+        inUse: this.#inUse,
+        onGone: () => this.#forget(id),
       });
       this.#systems.set(id, record);
+      this.#outliveProgram ??= endWithProgram(this);
       return new System(record);
     } catch (thrown) {
       throw makeSystemError(id, op, thrown);
@@ -140,6 +147,7 @@ export class ComputeService {
 
   /** Ends all systems and forgets them. */
   async close(): Promise<void> {
+    this.#setKeepsLoopAlive(true);
     // Containers first, so that their ends are told by the guest, unless it is stopped and can tell nothing.
     const isVm = ({ kind }: SystemRecord) => kind.type === "VirtualMachine";
     const isPausedVm = (record: SystemRecord) => isVm(record) && record.state === "Paused";
@@ -147,6 +155,22 @@ export class ComputeService {
       const records = [...this.#systems.values()].filter(isNext);
       await Promise.all(records.map((record) => record.dispose()));
     }
+  }
+
+  /** For `await using`: close(). */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #setKeepsLoopAlive(on: boolean): void {
+    for (const { kind } of this.#systems.values()) kind.setKeepsLoopAlive?.(on);
+  }
+
+  #forget(id: string): void {
+    this.#systems.delete(id);
+    if (this.#systems.size > 0) return;
+    this.#outliveProgram?.();
+    this.#outliveProgram = undefined;
   }
 
   async #makeKind(

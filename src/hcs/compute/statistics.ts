@@ -1,3 +1,4 @@
+import { type ExactInteger, exactInteger } from "./exact-integer.ts";
 import type { Statistics } from "./schema1.ts";
 
 type Metrics = Readonly<Record<string, unknown>>;
@@ -14,18 +15,18 @@ export function statisticsOf(metrics: Metrics, startedAt: number | undefined): S
     Timestamp: new Date(now).toISOString(),
     ...(startedAt !== undefined && {
       ContainerStartTime: new Date(startedAt).toISOString(),
-      Uptime100ns: (now - startedAt) * 10_000,
+      Uptime100ns: exactInteger(BigInt(now - startedAt) * 10_000n),
     }),
     Memory: {
-      MemoryUsageCommitBytes: number(at(memory, "usage"), "usage"),
-      MemoryUsageCommitPeakBytes: number(at(memory, "usage"), "max"),
+      MemoryUsageCommitBytes: exactInteger(integer(at(memory, "usage"), "usage")),
+      MemoryUsageCommitPeakBytes: exactInteger(integer(at(memory, "usage"), "max")),
       // What is the processes' own, without the page cache.
-      MemoryUsagePrivateWorkingSetBytes: number(memory, "total_rss") || number(memory, "rss"),
+      MemoryUsagePrivateWorkingSetBytes: exactInteger(integer(memory, "total_rss") || integer(memory, "rss")),
     },
     Processor: {
-      TotalRuntime100ns: Math.round(number(usage, "total") / 100),
-      RuntimeUser100ns: Math.round(number(usage, "user") / 100),
-      RuntimeKernel100ns: Math.round(number(usage, "kernel") / 100),
+      TotalRuntime100ns: hundredNanoseconds(integer(usage, "total")),
+      RuntimeUser100ns: hundredNanoseconds(integer(usage, "user")),
+      RuntimeKernel100ns: hundredNanoseconds(integer(usage, "kernel")),
     },
     Storage: {
       ReadCountNormalized: sum(metrics, "io_serviced_recursive", "Read"),
@@ -40,15 +41,21 @@ function at(object: unknown, name: string): unknown {
   return typeof object === "object" && object !== null ? (object as Metrics)[name] : undefined;
 }
 
-function number(object: unknown, name: string): number {
+/** 0 for what is missing or no integer: a guest may answer anything. */
+function integer(object: unknown, name: string): bigint {
   const value = at(object, name);
-  return typeof value === "number" || typeof value === "bigint" ? Number(value) : 0;
+  if (typeof value === "bigint") return value;
+  return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : 0n;
 }
 
-function sum(metrics: Metrics, list: string, operation: string): number {
+/** @param nanoseconds rounded to the nearest */
+function hundredNanoseconds(nanoseconds: bigint): ExactInteger {
+  return exactInteger((nanoseconds + 50n) / 100n);
+}
+
+function sum(metrics: Metrics, list: string, operation: string): ExactInteger {
   const entries = at(at(metrics, "blkio"), list);
   if (!Array.isArray(entries)) return 0;
-  return entries
-    .filter((entry) => at(entry, "op") === operation)
-    .reduce((total: number, entry) => total + number(entry, "value"), 0);
+  const wanted = entries.filter((entry) => at(entry, "op") === operation);
+  return exactInteger(wanted.reduce((total: bigint, entry) => total + integer(entry, "value"), 0n));
 }

@@ -36,6 +36,8 @@ export interface SystemKind {
   /** Bytes; absent where it is not known. */
   assignedMemory(): number | undefined;
   guestConnection(): GuestConnectionInfo | undefined;
+  /** Whether it keeps this program running; default true. Absent: it is the VM that does. */
+  setKeepsLoopAlive?(on: boolean): void;
   /** After the end, when nobody has a handle any more: lets go of what is left. */
   release(): Promise<void>;
 }

@@ -8,6 +8,7 @@ import {
   ErrVmcomputeOperationInvalidState,
 } from "./error-codes.ts";
 import { coded, makeSystemError, type SystemError } from "./errors.ts";
+import type { HandlesInUse } from "./handles-in-use.ts";
 import { NotificationHub } from "./notification-hub.ts";
 import { HcsNotification } from "./notifications.ts";
 import { checkParameters } from "./process-parameters.ts";
@@ -29,6 +30,8 @@ export interface RecordOptions {
   readonly owner: string;
   readonly terminateOnLastHandleClosed: boolean;
   readonly timeouts: Readonly<Timeouts>;
+  /** Told whether it runs and has a handle. */
+  readonly inUse: HandlesInUse;
   /** Called once, when the system has ended and nobody has a handle any more. */
   readonly onGone: () => void;
 }
@@ -93,10 +96,12 @@ export class SystemRecord {
 
   addHandle(): void {
     this.#handles++;
+    this.#tellUse();
   }
 
   async removeHandle(): Promise<void> {
     this.#handles--;
+    this.#tellUse();
     if (this.#handles > 0) return;
     if (!this.isStopped && this.options.terminateOnLastHandleClosed) await this.kind.terminate({});
     await this.#releaseWhenUnused();
@@ -183,7 +188,7 @@ export class SystemRecord {
     const checked = checkParameters(parameters);
     this.#expect("create a process", ["Running"]);
     const guest = await this.kind.createProcess(checked, options);
-    const record: ProcessRecord = new ProcessRecord(this.id, guest, () => {
+    const record: ProcessRecord = new ProcessRecord(this.id, guest, this.options.inUse, () => {
       // The number may be another process's by now.
       if (this.#processes.get(guest.pid) === record) this.#processes.delete(guest.pid);
     });
@@ -257,6 +262,11 @@ export class SystemRecord {
     this.#state = "Stopped";
     this.#exitType = type;
     this.#stoppedAt = Date.now();
+    this.#tellUse();
+  }
+
+  #tellUse(): void {
+    this.options.inUse.set(this, this.#handles > 0 && !this.isStopped);
   }
 
   async #releaseWhenUnused(): Promise<void> {

@@ -184,6 +184,11 @@ export class System implements cow.Container {
     return this.#closing;
   }
 
+  /** For `await using`: close(). */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   async #close(): Promise<void> {
     this.#closed.resolve();
     this.#onClose(this);

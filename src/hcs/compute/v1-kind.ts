@@ -118,6 +118,10 @@ export class V1Kind implements SystemKind {
     return this.#vm.guestConnection();
   }
 
+  setKeepsLoopAlive(on: boolean): void {
+    this.#vm.setKeepsLoopAlive(on);
+  }
+
   async release(): Promise<void> {
     await this.#vm.release();
   }

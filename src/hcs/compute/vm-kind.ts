@@ -41,6 +41,7 @@ export class VmKind implements SystemKind {
   readonly #frozen = new Set<Freezable>();
   readonly #abortStart = new AbortController();
   #memoryMB: number | undefined;
+  #keepsLoopAlive = true;
   #vm: RunningVm | undefined;
   #ending: "GracefulExit" | "ForcedExit" | undefined;
 
@@ -65,6 +66,7 @@ export class VmKind implements SystemKind {
       signal: signal === undefined ? aborted : AbortSignal.any([signal, aborted]),
     });
     this.#vm = vm;
+    this.setKeepsLoopAlive(this.#keepsLoopAlive);
     void vm.uvm.died.then((reason) => this.#onEnd(vm, reason));
     // Somebody wanted its end just when it came up.
     if (this.#ending !== undefined) await this.terminate();
@@ -180,6 +182,11 @@ export class VmKind implements SystemKind {
         Object.entries(GuestDefinedCapabilities).map(([name, value]) => [name, value === true]),
       ),
     };
+  }
+
+  setKeepsLoopAlive(on: boolean): void {
+    this.#keepsLoopAlive = on;
+    this.#vm?.uvm.setKeepsLoopAlive?.(on);
   }
 
   async release(): Promise<void> {

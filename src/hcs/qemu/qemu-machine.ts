@@ -1,4 +1,5 @@
 import { AgentError } from "../../errors.ts";
+import { LoopHolder } from "../loop-holder.ts";
 import { ConsoleTail } from "./console-tail.ts";
 import type { OneConnection } from "./one-connection.ts";
 import { QmpClient, type QmpEvent } from "./qmp.ts";
@@ -31,6 +32,7 @@ export class QemuMachine {
   readonly #process: QemuProcess;
   readonly #control: OneConnection;
   readonly #removals = new Map<string, () => void>();
+  readonly #holder = new LoopHolder();
   #qmp: QmpClient | undefined;
   #said = "";
   #shutdownReason: string | undefined;
@@ -40,6 +42,8 @@ export class QemuMachine {
     this.#control = control;
     this.#process = spawnQemu(qemu, parameters);
     this.pid = this.#process.pid;
+    for (const handle of [this.#process, this.#process.stdout, this.#process.stderr])
+      this.#holder.add(handle);
     this.#process.stdout.setEncoding("utf8").on("data", (text: string) => {
       this.firstPrint ??= performance.now();
       this.console.push(text);
@@ -53,6 +57,7 @@ export class QemuMachine {
   /** Settles when QEMU has set the machine up and runs it. @throws AgentError SPAWN_FAILED with QEMU's words */
   async running(): Promise<void> {
     const socket = await this.#control.connected;
+    this.#holder.add(socket);
     this.#qmp = await QmpClient.open(socket, (event) => this.#onEvent(event));
   }
 
@@ -78,6 +83,10 @@ export class QemuMachine {
       clearTimeout(timer);
       this.#removals.delete(id);
     }
+  }
+
+  setKeepsLoopAlive(on: boolean): void {
+    this.#holder.setKeepsLoopAlive(on);
   }
 
   /** Ends QEMU, disks flushed where it still answers. Safe more than once. */

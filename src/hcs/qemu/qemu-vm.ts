@@ -171,6 +171,12 @@ export class QemuVm {
     throw new AgentError("TIMEOUT", `the guest did not power off within ${timeoutMs} ms${this.#lastLines()}`);
   }
 
+  /** Whether the machine keeps this program running; default true. It ends with the program in any case. */
+  setKeepsLoopAlive(on: boolean): void {
+    this.transport.setKeepsLoopAlive?.(on);
+    this.#machine?.setKeepsLoopAlive(on);
+  }
+
   /** Ends the machine at once, its disks flushed, and removes what it needed. Safe more than once. */
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -129,6 +129,11 @@ export class Container {
     await forContainer(this, () => this.#system.close());
   }
 
+  /** For `await using`: close(). */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   #parsed(settings: unknown): { EndpointId: string } {
     try {
       return parseStrictly(networkSettings, settings, "Settings");

@@ -65,6 +65,11 @@ export class Process {
   async close(): Promise<void> {
     await forProcess(this, () => this.#process.close());
   }
+
+  /** For `await using`: close(). */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
 }
 
 /** Whether our own limit ran out, rather than something within the call. */

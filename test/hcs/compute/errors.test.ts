@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { test } from "tap";
 import { AgentError } from "../../../src/errors.ts";
 import * as hcs from "../../../src/hcs/index.ts";
@@ -137,6 +138,34 @@ test("a guest's refusal keeps its records, and has the code of its HRESULT", asy
   t.equal(hcs.codeOf(unnamed)?.number, 0x8037ffff);
   t.ok(hcs.isAlreadyClosed(new hcs.SystemError("c", "op", hcs.ErrAlreadyClosed)));
   t.notOk(hcs.isOperationInvalidState(new hcs.SystemError("c", "op", hcs.ErrAlreadyClosed)));
+});
+
+test("an error prints each text once, and nothing of the guest's stack", async (t) => {
+  const record = { Result: -1, Message: "no such thing", StackTrace: "at secret (/gcs.js:1)" } as never;
+  const guest = new GuestError("RUNTIME_FAILED", "the guest refused it: no such thing", 0x80004005, [record]);
+  const inner = new AgentError("TRANSPORT_CLOSED", "the bridge is gone", { cause: new Error("EPIPE on 7") });
+  const errors = [
+    hcs.makeSystemError("c", "op", guest),
+    hcs.makeProcessError("c", 7, "op", new AgentError("TIMEOUT", "no answer in time", { cause: guest })),
+    new hcs.v1.ContainerError({ id: "c" }, "op", guest),
+    hcs.makeSystemError("c", "op", inner),
+  ];
+  for (const error of errors) {
+    for (const [how, printed] of [
+      ["console.log", inspect(error)],
+      ["within an object", inspect({ deep: { error } })],
+      // What Node prints of an error that nobody caught.
+      ...(error !== errors[3] ? ([["uncaught", inspect(error, { customInspect: false })]] as const) : []),
+    ] as const) {
+      t.notMatch(printed, "secret", `${how}: no line of the guest's`);
+      for (const words of ["no such thing", "the bridge is gone", "EPIPE on 7"]) {
+        const times = printed.split(words).length - 1;
+        t.equal(times, error.message.includes(words) ? 1 : 0, `${how}: ${words}\n${printed}`);
+      }
+      t.match(printed, /errors\.test\.ts/, `${how}: where it was made`);
+    }
+  }
+  t.match(errors[3]?.message, /the bridge is gone: EPIPE on 7/, "the message tells the causes, too");
 });
 
 test("notifications have HCS's names and numbers", async (t) => {

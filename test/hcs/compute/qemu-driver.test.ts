@@ -67,7 +67,9 @@ test("a virtual machine by its document: disks, adapters, memory, pause and resu
   });
   const { stdin, stdout } = init.stdio();
   await container.pause();
-  t.ok(((await container.properties(["Statistics"])).Statistics?.Memory.MemoryUsageCommitBytes ?? 0) > 0);
+  t.ok(
+    Number((await container.properties(["Statistics"])).Statistics?.Memory.MemoryUsageCommitBytes ?? 0) > 0,
+  );
   await container.resume();
   await vm.pause();
   t.equal((await vm.properties()).State, "Paused");

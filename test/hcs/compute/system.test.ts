@@ -145,9 +145,9 @@ test("properties: statistics, process list, disks, guest connection and the rest
   const { system, init } = await loopingContainer(service);
   const v1 = await system.properties(["Statistics", "ProcessList", "MappedVirtualDisk", "GuestConnection"]);
   const { Statistics: statistics } = v1;
-  t.ok((statistics?.Memory.MemoryUsageCommitBytes ?? 0) > 0);
-  t.ok((statistics?.Processor.TotalRuntime100ns ?? 0) > 0);
-  t.ok((statistics?.Uptime100ns ?? 0) > 0);
+  t.ok(Number(statistics?.Memory.MemoryUsageCommitBytes ?? 0) > 0);
+  t.ok(Number(statistics?.Processor.TotalRuntime100ns ?? 0) > 0);
+  t.ok(Number(statistics?.Uptime100ns ?? 0) > 0);
   t.match(statistics?.Timestamp, /^\d{4}-\d\d-\d\dT/);
   t.ok(v1.ProcessList?.some(({ ProcessId }) => ProcessId === init.pid));
   t.strictSame(v1.MappedVirtualDiskControllers, {});
@@ -157,7 +157,7 @@ test("properties: statistics, process list, disks, guest connection and the rest
     "TerminateOnLastHandleClosed",
     "SystemGUID",
   ]);
-  t.ok((v2.Statistics?.Processor.TotalRuntime100ns ?? 0) > 0);
+  t.ok(Number(v2.Statistics?.Processor.TotalRuntime100ns ?? 0) > 0);
   t.type(v2.LCOWMetrics?.memory, "object");
   t.equal(
     v2.ProcessList?.some(({ ProcessId }) => ProcessId === init.pid),

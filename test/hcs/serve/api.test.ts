@@ -47,6 +47,14 @@ test("a document of version 2, with a container hosted in its VM, over the socke
     ProcessList: [{ ProcessId: pid }],
     Statistics: { Memory: {} },
   });
+  const { LCOWMetrics } = JSON.parse(
+    JSON.stringify(await api("GET", "/systems/inside?v1=Statistics&v2=Statistics")),
+  );
+  t.match(
+    LCOWMetrics.memory.usage.limit,
+    /^(9223372036854771712|18446744073709551615)$/,
+    "no limit is told exactly, as a string",
+  );
   const limit = { ResourcePath: "Container/Memory/SizeInMB", Settings: 64 };
   await api("POST", "/systems/inside/modify", limit);
   t.match(await api("POST", `/systems/inside/processes/${pid}/signal`, { signal: 9 }), { delivered: true });

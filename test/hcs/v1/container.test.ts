@@ -92,8 +92,8 @@ test("pause, resume, statistics, processList, mappedVirtualDisks", async (t) => 
   t.ok(hcs.isOperationInvalidState(await rejection(container.pause())));
   await container.resume();
   const statistics = await container.statistics();
-  t.ok((statistics.Memory.MemoryUsageCommitBytes ?? 0) > 0);
-  t.ok((statistics.Processor.TotalRuntime100ns ?? 0) > 0);
+  t.ok(Number(statistics.Memory.MemoryUsageCommitBytes ?? 0) > 0);
+  t.ok(Number(statistics.Processor.TotalRuntime100ns ?? 0) > 0);
   const list = await container.processList();
   t.ok(list.some(({ ProcessId }) => ProcessId === init.pid));
   t.strictSame(await container.mappedVirtualDisks(), {});

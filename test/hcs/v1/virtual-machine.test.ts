@@ -82,7 +82,7 @@ test("HvRuntime boots a VM; disks, limits, pause, networks", { timeout: 600_000 
   await container.pause();
   t.match(await hcs.v1.getContainers(), [{ Id: "machine", State: "Paused" }]);
   await container.resume();
-  t.ok(((await container.statistics()).Memory.MemoryUsageCommitBytes ?? 0) > 0);
+  t.ok(Number((await container.statistics()).Memory.MemoryUsageCommitBytes ?? 0) > 0);
   t.match(await container.processList(), [{ ProcessId: init.pid }]);
 
   const Settings = { EndpointId: "isolated", MacAddress: "02-00-00-00-00-33" };
