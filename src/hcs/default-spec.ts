@@ -4,10 +4,16 @@
  */
 import { defaultSeccomp } from "./default-seccomp.ts";
 
+/** `linux.seccomp` of the OCI runtime specification. */
+export interface SeccompProfile {
+  readonly defaultAction: string;
+  readonly [field: string]: unknown;
+}
+
 /** How much of the wall around a container is left standing; all of it by default. */
 export interface SecuritySettings {
   /** A profile in the runtime specification's form; by default default-seccomp.ts. */
-  readonly seccomp?: "unconfined" | Readonly<Record<string, unknown>>;
+  readonly seccomp?: "unconfined" | SeccompProfile;
   /** Leaves /proc and /sys as the kernel shows them, writable where it lets root write. */
   readonly systemPaths?: "unconfined";
   /** Default true: no program gains privileges by its file's mode or capabilities. */

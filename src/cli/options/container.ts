@@ -1,10 +1,12 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
+import type { SecuritySettings } from "../../hcs/default-spec.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import type { SessionOptions } from "../run/session.ts";
 import { readCpus, readHostname, readMemory, readSystemName } from "../values.ts";
 import { LOG_LEVEL, MACHINE_OPTIONS, OCI_RUNTIME, readMachine, readMachineMemory } from "./machine.ts";
 import { PROCESS_OPTIONS, type ProcessRequest, readProcess } from "./process.ts";
+import { readSecurity, SECURITY_OPTIONS } from "./security.ts";
 
 const MIB = 1024 * 1024;
 /** What a machine has without --memory and --vm-memory; what the guest itself needs beside a container's limit. */
@@ -68,6 +70,7 @@ export const CONTAINER_OPTIONS: readonly OptionDescription[] = [
   CPUS,
   ROOT,
   HOSTNAME,
+  ...SECURITY_OPTIONS,
   OCI_RUNTIME,
   LOG_LEVEL,
   VM_MEMORY,
@@ -85,6 +88,7 @@ export interface ContainerRequest {
   readonly memoryLimit: number | undefined;
   /** Processors. */
   readonly cpuLimit: number | undefined;
+  readonly security: SecuritySettings;
 }
 
 /** @throws UsageError */
@@ -114,6 +118,7 @@ export function readContainer(found: ParsedArguments, command: readonly string[]
     hostname: found.read(HOSTNAME),
     memoryLimit,
     cpuLimit,
+    security: readSecurity(found),
   };
 }
 

@@ -1,6 +1,6 @@
-import { closeSync, openSync, readSync } from "node:fs";
 import { quote, UsageError } from "../arguments.ts";
 import { readVariable } from "../values.ts";
+import { readText } from "./text-file.ts";
 
 /** More than the kernel passes on to a program: a quarter of the usual stack of 8 MiB; execve(2). */
 const LARGEST_FILE = 2 * 1024 * 1024;
@@ -15,7 +15,7 @@ const LONGEST_LINE = 128 * 1024 - 1;
  * @throws UsageError naming the file and the line
  */
 export function readEnvironmentFile(path: string, what: string): readonly string[] {
-  const text = decode(readBounded(path, what), what);
+  const text = readText(path, { what, largest: LARGEST_FILE });
   const variables: string[] = [];
   for (const [index, ended] of text.split("\n").entries()) {
     const line = ended.replace(/\r$/, "").trimStart();
@@ -31,39 +31,4 @@ export function readEnvironmentFile(path: string, what: string): readonly string
     if (variable !== undefined) variables.push(variable);
   }
   return variables;
-}
-
-/** A pipe is read to its end, as a shell's <(...) is one; what never ends is too large. */
-function readBounded(path: string, what: string): Buffer {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  let fd: number | undefined;
-  try {
-    fd = openSync(path, "r");
-    for (;;) {
-      const chunk = Buffer.alloc(64 * 1024);
-      const length = readSync(fd, chunk);
-      if (length === 0) return Buffer.concat(chunks);
-      size += length;
-      if (size > LARGEST_FILE) break;
-      chunks.push(chunk.subarray(0, length));
-    }
-  } catch (cause) {
-    throw new UsageError(`${what} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`);
-  } finally {
-    if (fd !== undefined) closeSync(fd);
-  }
-  throw new UsageError(`${what} is larger than ${LARGEST_FILE / 1024 ** 2} MiB`);
-}
-
-function decode(bytes: Buffer, what: string): string {
-  let text: string;
-  try {
-    // Leaves the byte order mark out.
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new UsageError(`${what} is no text: it has bytes that are no UTF-8`);
-  }
-  if (text.includes("\0")) throw new UsageError(`${what} is no text: it has a zero byte`);
-  return text;
 }

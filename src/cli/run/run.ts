@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { isatty } from "node:tty";
 import { describeError } from "../../errors.ts";
-import { makeDefaultSpec } from "../../hcs/default-spec.ts";
+import { makeDefaultSpec, type SecuritySettings } from "../../hcs/default-spec.ts";
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
 import { BootProgress } from "../boot-progress.ts";
 import { causeOf } from "../cause.ts";
@@ -21,6 +21,7 @@ export interface RunOptions extends SessionOptions {
   readonly workingDirectory: string | undefined;
   readonly user: string | undefined;
   readonly additionalGroups: readonly string[];
+  readonly security: SecuritySettings;
   /** Bytes. */
   readonly memoryLimit: number | undefined;
   /** Processors. */
@@ -80,6 +81,7 @@ async function runContainer(
     ...(options.workingDirectory !== undefined && { workingDirectory: options.workingDirectory }),
     ...(options.user !== undefined && { user: options.user }),
     additionalGroups: options.additionalGroups,
+    security: options.security,
     ...(options.memoryLimit !== undefined && { memoryLimit: options.memoryLimit }),
     ...(options.cpuLimit !== undefined && { cpuLimit: options.cpuLimit }),
   });

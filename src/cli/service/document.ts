@@ -1,6 +1,7 @@
 import { userInfo } from "node:os";
 import type { ComputeSystemDocument } from "../../hcs/compute/document.ts";
 import type { ProcessParameters } from "../../hcs/compute/schema2.ts";
+import type { SecuritySettings } from "../../hcs/default-spec.ts";
 import type { ContainerRequest } from "../options/container.ts";
 import type { ProcessRequest } from "../options/process.ts";
 
@@ -29,7 +30,7 @@ export async function makeDocument(
   request: ContainerRequest,
   owner: string | undefined,
 ): Promise<ComputeSystemDocument> {
-  const { session, root, hostname, memoryLimit, cpuLimit } = request;
+  const { session, root, hostname, memoryLimit, cpuLimit, security } = request;
   return {
     Owner: owner ?? userInfo().username,
     VirtualMachine: {
@@ -44,7 +45,17 @@ export async function makeDocument(
       ...(cpuLimit !== undefined && { Processor: { Count: cpuLimit } }),
       ...(root !== undefined && { Storage: { Path: root } }),
       ...(hostname !== undefined && { GuestOs: { HostName: hostname } }),
+      ...(Object.keys(security).length > 0 && { Security: securityDocument(security) }),
     },
+  };
+}
+
+function securityDocument({ seccomp, systemPaths, noNewPrivileges, pidsLimit }: SecuritySettings) {
+  return {
+    ...(seccomp !== undefined && { Seccomp: seccomp }),
+    ...(systemPaths !== undefined && { SystemPaths: systemPaths }),
+    ...(noNewPrivileges !== undefined && { NoNewPrivileges: noNewPrivileges }),
+    ...(pidsLimit !== undefined && { PidsLimit: pidsLimit }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { AgentError } from "../../errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
-import { makeDefaultSpec } from "../default-spec.ts";
+import { makeDefaultSpec, type SecuritySettings } from "../default-spec.ts";
 import type { ContainerRoot } from "../utility-vm.ts";
 import type { ContainerDocument } from "./document-parts.ts";
 import type { RunningVm } from "./driver.ts";
@@ -73,6 +73,7 @@ export async function prepareContainer(
     hostname: document.GuestOs?.HostName ?? id.slice(0, 63),
     cgroupNamespace: uvm.hasUnifiedCgroups,
     ...(uvm.maximumOpenFiles !== undefined && { maximumOpenFiles: uvm.maximumOpenFiles }),
+    security: securityOf(document),
     ...(document.Memory !== undefined && { memoryLimit: document.Memory.SizeInMB * MEBIBYTE }),
   });
   const spec = base as unknown as OciSpec & { linux: { resources: object } };
@@ -104,6 +105,16 @@ function checkNothingBeside(document: ContainerDocument, mounts: readonly GuestM
   if (part === undefined) return;
   const message = `process parameters: OCISpecification describes the whole container, so that ${part} of its document has no effect; put it into the specification`;
   throw new AgentError("INVALID_ARGUMENT", message);
+}
+
+function securityOf({ Security = {} }: ContainerDocument): SecuritySettings {
+  const { Seccomp, SystemPaths, NoNewPrivileges, PidsLimit } = Security;
+  return {
+    ...(Seccomp !== undefined && { seccomp: Seccomp }),
+    ...(SystemPaths !== undefined && { systemPaths: SystemPaths }),
+    ...(NoNewPrivileges !== undefined && { noNewPrivileges: NoNewPrivileges }),
+    ...(PidsLimit !== undefined && { pidsLimit: PidsLimit }),
+  };
 }
 
 /** Takes away what prepareContainer() mounted. */

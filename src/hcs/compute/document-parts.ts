@@ -151,6 +151,24 @@ export const container = v.strictObject({
   Networking: v.optional(
     v.strictObject({ /** The guest's network namespace. */ Namespace: v.optional(text) }),
   ),
+  /** Beyond HCS: how much of the wall around the container is left standing; by default all of it. */
+  Security: v.optional(
+    v.strictObject({
+      /** linux.seccomp of the OCI runtime specification; by default a profile as strict as Docker's. */
+      Seccomp: v.optional(
+        v.union(
+          [v.literal("unconfined"), v.looseObject({ defaultAction: v.string() })],
+          '"unconfined" or a profile',
+        ),
+      ),
+      /** Leaves /proc and /sys as the kernel shows them. */
+      SystemPaths: v.optional(v.literal("unconfined")),
+      /** Default true. */
+      NoNewPrivileges: v.optional(v.boolean()),
+      /** Processes and threads; default 4096, -1 for no limit. */
+      PidsLimit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(-1))),
+    }),
+  ),
 });
 
 export type VirtualMachineDocument = v.InferOutput<typeof virtualMachine>;
