@@ -34,6 +34,17 @@ export async function kvmWorks(qemu: string, kernel: string, device = "/dev/kvm"
   return works;
 }
 
+/** For a message, when kvmWorks() says no. */
+export async function whyNoKvm(device = "/dev/kvm"): Promise<string> {
+  const problem = await access(device, constants.R_OK | constants.W_OK).then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error.code,
+  );
+  if (problem === undefined) return "KVM does not run a guest on this machine";
+  if (problem === "ENOENT") return `there is no ${device} on this machine`;
+  return `this user may not use ${device} (${problem}); is the group kvm missing?`;
+}
+
 function parse(text: string): { key: unknown; works: boolean } | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -7,9 +7,9 @@ export interface QemuConfig {
   readonly kernelArguments?: readonly string[];
   /** What /init gets: everything after `--` on the kernel's command line. No blanks within one. */
   readonly initArguments?: readonly string[];
-  /** MiB, at least 256; default 512. */
+  /** MiB, at least 256, and no more than this machine has; default 512. */
   readonly memoryMiB?: number;
-  /** Virtual CPUs; default 2 under KVM, 1 emulated. */
+  /** Virtual CPUs, as many as this machine has at most; default 2 under KVM, 1 emulated. */
   readonly cpus?: number;
   readonly disks?: readonly Disk[];
   readonly nics?: readonly Nic[];
@@ -61,6 +61,8 @@ export interface Nic {
     | { readonly type: "tap"; readonly interface: string };
 }
 
+/** What QEMU's interrupt controller for a guest without x2APIC counts. */
+export const MAXIMUM_CPUS = 255;
 export const CONTROLLERS = 4;
 export const LUNS = 64;
 /** How many network cards can be added to a running machine. */

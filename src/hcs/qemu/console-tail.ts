@@ -19,6 +19,11 @@ export class ConsoleTail {
     return /Kernel panic - not syncing: ([^\r\n]*)/.exec(this.#text)?.[1]?.trim();
   }
 
+  /** For the end of a message. */
+  summary(): string {
+    return this.isEmpty ? "its console stayed empty" : `its console's last lines:\n${this.lastLines()}`;
+  }
+
   /** The last lines, readable: no control characters, no empty lines. */
   lastLines(): string {
     const lines = this.#text

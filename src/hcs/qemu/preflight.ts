@@ -1,59 +1,80 @@
-import { open, stat } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
+import { availableParallelism, totalmem } from "node:os";
+import { dirname } from "node:path";
 import { AgentError } from "../../errors.ts";
-import type { QemuConfig } from "./config.ts";
+import { MAXIMUM_CPUS, type QemuConfig } from "./config.ts";
+import { checkKernelFile } from "./kernel-file.ts";
 
 /** Below this the kernel cannot even unpack a small initrd. MiB. */
 const LEAST_MEMORY_MIB = 256;
-/** "HdrS" at 0x202: the boot protocol of x86; Documentation/arch/x86/boot.rst in Linux. */
-const BZ_IMAGE = { at: 0x202, bytes: Buffer.from("HdrS") };
-/** An ELF file of 64 bits. Whether it has the entry that QEMU needs, QEMU says. */
-const ELF = { at: 0, bytes: Buffer.from("\x7fELF\x02", "latin1") };
 /** Unpacked, an initrd is about this many times as large, while the packed one is in memory too. */
 const UNPACKED_RATIO = 3;
 
-/** Finds what can be known to fail before QEMU starts. @throws AgentError INVALID_ARGUMENT */
-export async function checkConfig(config: QemuConfig): Promise<void> {
-  await checkKernel(config.kernel);
+/** What this machine has for its guests. */
+export interface Capacity {
+  readonly cpus: number;
+  readonly memoryMiB: number;
+}
+
+/** A limit on this process's control group is one on its guests, too. */
+export function machineCapacity(): Capacity {
+  const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
+  return { cpus: availableParallelism(), memoryMiB: Math.floor(Math.min(totalmem(), limit) / 2 ** 20) };
+}
+
+/**
+ * Finds what can be known to fail before QEMU starts.
+ * @throws AgentError INVALID_ARGUMENT
+ */
+export async function checkConfig(config: QemuConfig, capacity = machineCapacity()): Promise<void> {
+  await checkKernelFile(config.kernel, await checkFile("kernel", config.kernel));
   const initrdBytes = config.initrd === undefined ? 0 : await checkFile("initrd", config.initrd);
-  for (const disk of config.disks ?? [])
-    await checkFile(`disk ${disk.controller ?? 0}:${disk.lun}`, disk.path);
+  for (const { controller = 0, lun, path } of config.disks ?? [])
+    await checkFile(`disk ${controller}:${lun}`, path, { deviceAllowed: true });
+  if (config.consoleFile !== undefined) await checkConsoleFile(config.consoleFile);
 
   const memory = config.memoryMiB ?? 512;
   const least = Math.max(LEAST_MEMORY_MIB, Math.ceil((initrdBytes * (1 + UNPACKED_RATIO)) / 2 ** 20));
   if (!Number.isInteger(memory) || memory < least) {
     throw invalid(`${memory} MiB of memory are too little for this guest; give it at least ${least}`);
   }
-  const { cpus = 1 } = config;
-  if (!Number.isInteger(cpus) || cpus < 1 || cpus > 255) throw invalid(`${cpus} CPUs; use 1 to 255`);
-}
-
-async function checkKernel(path: string): Promise<void> {
-  await checkFile("kernel", path);
-  await using file = await open(path);
-  for (const { at, bytes } of [BZ_IMAGE, ELF]) {
-    const found = Buffer.alloc(bytes.length);
-    await file.read(found, 0, found.length, at);
-    if (found.equals(bytes)) return;
+  if (memory > capacity.memoryMiB) {
+    throw invalid(`${memory} MiB of memory are more than this machine has: ${capacity.memoryMiB} MiB`);
   }
-  throw invalid(
-    `kernel ${path} is no x86 Linux kernel (bzImage or vmlinux); build the image anew or name another`,
-  );
+  const { cpus = 1 } = config;
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAXIMUM_CPUS) {
+    throw invalid(`${cpus} CPUs; use 1 to ${MAXIMUM_CPUS}`);
+  }
+  // Several of the guest's on one of ours wait for each other: what boots at all takes minutes.
+  if (cpus > capacity.cpus) throw invalid(`${cpus} CPUs are more than this machine has: ${capacity.cpus}`);
 }
 
 /** @returns its size in bytes */
-async function checkFile(what: string, path: string): Promise<number> {
-  const found = await stat(path).catch((cause: unknown) => {
-    throw new AgentError(
-      "INVALID_ARGUMENT",
-      `${what} ${path} cannot be read; build the image or name another file`,
-      {
-        cause,
-      },
-    );
-  });
+async function checkFile(
+  what: string,
+  path: string,
+  { deviceAllowed = false }: { deviceAllowed?: boolean } = {},
+): Promise<number> {
+  const cannotRead = (cause: unknown) => {
+    const remedy = "build the image or name another file";
+    throw new AgentError("INVALID_ARGUMENT", `${what} ${path} cannot be read; ${remedy}`, { cause });
+  };
+  const found = await stat(path).catch(cannotRead);
   if (found.isDirectory()) throw invalid(`${what} ${path} is a directory`);
+  // To open a FIFO is to wait for who writes to it, and a character device has no end.
+  if (!found.isFile() && !(deviceAllowed && found.isBlockDevice()))
+    throw invalid(`${what} ${path} is no file`);
   if (found.isFile() && found.size === 0) throw invalid(`${what} ${path} is empty; build the image anew`);
+  await access(path, constants.R_OK).catch(cannotRead);
   return found.size;
+}
+
+async function checkConsoleFile(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory() === true) throw invalid(`console ${path} is a directory; name a file`);
+  await access(found === undefined ? dirname(path) : path, constants.W_OK).catch((cause: unknown) => {
+    throw new AgentError("INVALID_ARGUMENT", `console ${path} cannot be written`, { cause });
+  });
 }
 
 function invalid(message: string): AgentError {

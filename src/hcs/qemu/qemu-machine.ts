@@ -61,6 +61,11 @@ export class QemuMachine {
     this.#qmp = await QmpClient.open(socket, (event) => this.#onEvent(event));
   }
 
+  /** The end of what QEMU itself has said. */
+  get said(): string {
+    return this.#said.trim();
+  }
+
   /** @throws AgentError INVALID_STATE before running(), and what QmpClient.execute throws */
   async execute(command: string, parameters?: object): Promise<unknown> {
     if (this.#qmp === undefined) throw new AgentError("INVALID_STATE", "QEMU does not run yet");
@@ -126,11 +131,10 @@ export class QemuMachine {
           ? "the guest powered itself off"
           : how === "reset"
             ? `the guest rebooted${panic === undefined ? "" : `: kernel panic: ${panic}`}`
-            : `QEMU ${end}${this.#said === "" ? "" : `: ${this.#said.trim()}`}`;
-    const last = this.console.isEmpty
-      ? "its console stayed empty"
-      : `its console's last lines:\n${this.console.lastLines()}`;
-    const message = how === "closed" ? summary : `${summary}; ${last}`;
+            : `QEMU ${end}${this.said === "" ? "" : `: ${this.said}`}`;
+    // What QEMU itself says is the reason; a guest that has not begun has nothing to add.
+    const isExplained = how === "closed" || (how === "crashed" && this.said !== "" && this.console.isEmpty);
+    const message = isExplained ? summary : `${summary}; ${this.console.summary()}`;
     return { how, error: new AgentError("TRANSPORT_CLOSED", message) };
   }
 

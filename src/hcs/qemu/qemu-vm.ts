@@ -6,7 +6,7 @@ import { AgentError } from "../../errors.ts";
 import { ForwarderHostTransport } from "../forwarder-host-transport.ts";
 import type { HostTransport } from "../host-transport.ts";
 import { freeGuestCid, VsockHostTransport } from "../vsock-host-transport.ts";
-import { kvmWorks } from "./accelerator.ts";
+import { kvmWorks, whyNoKvm } from "./accelerator.ts";
 import { blockNode, type Choices, diskDevice, diskName, qemuArguments } from "./command-line.ts";
 import type { Disk, QemuConfig } from "./config.ts";
 import { Hotplug } from "./hotplug.ts";
@@ -219,8 +219,10 @@ export class QemuVm {
     } catch (cause) {
       const exit = await Promise.race([machine.exited, delay(EXPLAIN_TIMEOUT_MS)]);
       if (exit === undefined || this.#closing !== undefined) throw cause;
-      const root = cause === exit.error ? undefined : { cause };
-      throw new AgentError("SPAWN_FAILED", `the utility VM did not boot: ${exit.error.message}`, root);
+      // What failed here is the symptom: the exit is the cause.
+      throw new AgentError("SPAWN_FAILED", `the utility VM did not boot: ${exit.error.message}`, {
+        cause: exit.error,
+      });
     } finally {
       if (machine.firstPrint !== undefined) this.times.firstPrint = machine.firstPrint - start;
     }
@@ -231,10 +233,7 @@ export class QemuVm {
     if (wanted === "tcg") return "tcg";
     if (await kvmWorks(qemu, this.#config.kernel)) return "kvm";
     if (wanted === "auto") return "tcg";
-    throw new AgentError(
-      "NOT_SUPPORTED",
-      "KVM does not run a guest on this machine; use the accelerator tcg",
-    );
+    throw new AgentError("NOT_SUPPORTED", `${await whyNoKvm()}; use the accelerator tcg`);
   }
 
   /** A start that was given up meanwhile must not go on. */
@@ -287,8 +286,8 @@ export class QemuVm {
   }
 
   #lastLines(): string {
-    const lines = this.consoleTail;
-    return lines === "" ? "; its console stayed empty" : `; its console's last lines:\n${lines}`;
+    const said = this.#machine?.said ?? "";
+    return `${said === "" ? "" : `; QEMU said: ${said}`}; ${this.#machine?.console.summary() ?? "it did not begin"}`;
   }
 }
 

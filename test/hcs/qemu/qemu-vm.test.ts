@@ -1,6 +1,7 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import t, { type Test } from "tap";
@@ -163,6 +164,14 @@ t.test("what can be known before QEMU starts is told at once", async (t) => {
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const garbage = join(directory, "garbage");
   await writeFile(garbage, Buffer.alloc(100_000, "no kernel"));
+  const [cutShort, cutElf, fifo] = ["short", "elf", "fifo"].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await writeFile(cutShort, (await readFile(guest.kernel)).subarray(0, 1 << 20));
+  await writeFile(cutElf, (await readFile(process.execPath)).subarray(0, 1 << 20));
+  execFileSync("mkfifo", [fifo]);
   const empty = join(directory, "empty");
   await writeFile(empty, "");
   const wrong: [Partial<QemuConfig>, { code: string; message?: RegExp }][] = [
@@ -176,7 +185,36 @@ t.test("what can be known before QEMU starts is told at once", async (t) => {
     [{ initrd: empty }, { code: "INVALID_ARGUMENT", message: /is empty/ }],
     [{ disks: [{ path: "/nowhere/disk", lun: 3 }] }, { code: "INVALID_ARGUMENT", message: /disk 0:3/ }],
     [{ memoryMiB: 64 }, { code: "INVALID_ARGUMENT", message: /64 MiB.*at least 256/ }],
+    [
+      { memoryMiB: 2 ** 30 },
+      {
+        code: "INVALID_ARGUMENT",
+        message: /1073741824 MiB of memory are more than this machine has: \d+ MiB/,
+      },
+    ],
     [{ cpus: 0 }, { code: "INVALID_ARGUMENT" }],
+    [
+      { cpus: availableParallelism() + 1 },
+      { code: "INVALID_ARGUMENT", message: /CPUs are more than this machine has: \d+/ },
+    ],
+    [{ kernel: cutShort }, { code: "INVALID_ARGUMENT", message: /is cut short: \d+ bytes of at least \d+/ }],
+    [{ kernel: cutElf }, { code: "INVALID_ARGUMENT", message: /is cut short/ }],
+    [{ kernel: "/dev/zero" }, { code: "INVALID_ARGUMENT", message: /kernel \/dev\/zero is no file/ }],
+    [{ initrd: fifo }, { code: "INVALID_ARGUMENT", message: /initrd .*fifo is no file/ }],
+    [{ kernel: fifo }, { code: "INVALID_ARGUMENT", message: /kernel .*fifo is no file/ }],
+    [
+      { consoleFile: join(directory, "none/console") },
+      { code: "INVALID_ARGUMENT", message: /console .*none\/console cannot be written/ },
+    ],
+    [{ consoleFile: directory }, { code: "INVALID_ARGUMENT", message: /is a directory/ }],
+    // QEMU's own words, and nothing of what it meant for our sockets.
+    [
+      { kernel: "/bin/busybox" },
+      {
+        code: "SPAWN_FAILED",
+        message: /^the utility VM did not boot: QEMU ended with status 1: .*PVH ELF Note$/,
+      },
+    ],
     [{ initArguments: ["two words"] }, { code: "INVALID_ARGUMENT", message: /two words/ }],
     [
       { qemu: "/nowhere/qemu" },
