@@ -29,6 +29,16 @@ export const verbs: readonly VerbEntry[] = [
   { name: "create", summary: "make a container for start", load: () => import("./service/create.ts") },
   { name: "start", summary: "start containers", load: () => import("./service/start.ts") },
   {
+    name: "restart",
+    summary: "stop containers and start them anew",
+    load: () => import("./service/restart.ts"),
+  },
+  {
+    name: "attach",
+    summary: "connect to a running container",
+    load: () => import("./service/attach-command.ts"),
+  },
+  {
     name: "exec",
     summary: "run a further command in a container",
     load: () => import("./service/exec.ts"),

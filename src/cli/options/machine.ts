@@ -48,10 +48,17 @@ export const LOG_LEVEL: OptionDescription<(typeof LOG_LEVELS)[number]> = {
 export const OCI_RUNTIME: OptionDescription<string> = {
   name: "oci-runtime",
   value: "NAME",
-  read: readNotEmpty,
+  read: readRuntime,
   completes: ["runc", "crun"],
   help: "runc, crun, or the path of one like them (default runc)",
 };
+
+function readRuntime(text: string, what: string): string {
+  const name = readNotEmpty(text, what);
+  if (/[\s\p{Cc}]/u.test(name) || name.startsWith("-"))
+    throw new UsageError(`${what} is no name of a runtime`);
+  return name.includes("/") ? resolve(name) : name;
+}
 
 /** Options about the virtual machine, shared by the verbs that start one. */
 export const MACHINE_OPTIONS: readonly OptionDescription[] = [KERNEL, INITRD, ACCELERATOR, CONSOLE];

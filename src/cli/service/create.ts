@@ -1,5 +1,5 @@
 import type { ParsedArguments } from "../arguments.ts";
-import { CONTAINER_OPTIONS, NAME, OWNER, readContainer } from "../options/container.ts";
+import { CONTAINER_OPTIONS, NAME, OWNER, REMOVE, readContainer } from "../options/container.ts";
 import { print } from "../output.ts";
 import { readSystemName } from "../values.ts";
 import { COMMAND } from "../verb.ts";
@@ -32,6 +32,16 @@ export async function createSystem(
 ): Promise<void> {
   const request = readContainer(found, command);
   const document = await makeDocument(request, found.read(OWNER));
-  const driver = request.session.local ? "local" : "qemu";
-  await service.post("/systems", { id, document, init: processParameters(request.process), driver });
+  const { local, ociRuntime, accelerator, console, logLevel } = request.session;
+  await service.post("/systems", {
+    id,
+    document,
+    init: processParameters(request.process),
+    driver: local ? "local" : "qemu",
+    ...(ociRuntime !== undefined && { ociRuntime }),
+    ...(accelerator !== undefined && { accelerator }),
+    ...(console !== undefined && { consoleFile: console }),
+    ...(logLevel !== undefined && { logLevel }),
+    ...(found.has(REMOVE.name) && { removeAtEnd: true }),
+  });
 }

@@ -1,3 +1,4 @@
+import type { OptionDescription } from "../arguments.ts";
 import { print } from "../output.ts";
 import { JSON_OPTION } from "./connection.ts";
 import { formatAge, printTable } from "./table.ts";
@@ -11,12 +12,21 @@ interface Listed {
   readonly HostingSystemId?: string;
   readonly CreatedAt: string;
   readonly Command: string;
+  readonly ExitCode?: number;
+  readonly StartError?: object;
 }
+
+/** What people type; there are no others than all. */
+const ALL: OptionDescription = {
+  name: "all",
+  short: "a",
+  help: "those that have stopped, too; so it is without",
+};
 
 export const verb = serviceVerb({
   operands: [],
-  about: "Shows the systems that the service has.",
-  options: [JSON_OPTION, { name: "names", short: "q", help: "names only, one a line" }],
+  about: "Shows the systems that the service has, with the exit codes of those that have stopped.",
+  options: [JSON_OPTION, { name: "names", short: "q", help: "names only, one a line" }, ALL],
   async run(found, service) {
     const systems = (await service.get("/systems")) as Listed[];
     if (found.has("names")) {
@@ -24,8 +34,8 @@ export const verb = serviceVerb({
       return 0;
     }
     const rows = systems.map(
-      ({ Id, SystemType, State, Owner = "", HostingSystemId = "", CreatedAt, Command }) => [
-        ...[Id, SystemType, State, Owner, HostingSystemId],
+      ({ Id, SystemType, Owner = "", HostingSystemId = "", CreatedAt, Command, ...state }) => [
+        ...[Id, SystemType, stateOf(state), Owner, HostingSystemId],
         formatAge(Date.now() - Date.parse(CreatedAt)),
         Command.length > 40 ? `${Command.slice(0, 37)}...` : Command,
       ],
@@ -35,3 +45,9 @@ export const verb = serviceVerb({
     return 0;
   },
 });
+
+/** "Stopped (3)": with the exit code of the container's command. */
+function stateOf({ State, ExitCode, StartError }: Pick<Listed, "State" | "ExitCode" | "StartError">): string {
+  if (StartError !== undefined) return `${State} (start failed)`;
+  return State === "Stopped" && ExitCode !== undefined ? `${State} (${ExitCode})` : State;
+}

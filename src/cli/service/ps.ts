@@ -1,3 +1,4 @@
+import { UsageError } from "../arguments.ts";
 import { JSON_OPTION, systemPath } from "./connection.ts";
 import { printTable } from "./table.ts";
 import { SYSTEM, serviceVerb } from "./verb.ts";
@@ -10,12 +11,14 @@ interface Known {
 }
 
 export const verb = serviceVerb({
-  operands: [SYSTEM],
+  operands: [{ ...SYSTEM, optional: true }],
   about: `Shows a container's processes, by their ids in the virtual machine. Those started with create and exec have
 a command; the others are their children.`,
   options: [JSON_OPTION, { name: "all", short: "a", help: "also those that have exited" }],
   async run(found, service) {
-    const [id = ""] = found.operands;
+    const [id] = found.operands;
+    if (id === undefined)
+      throw new UsageError("ps needs the NAME of a container; all are shown by: lcow list");
     const known = (await service.get(systemPath(id, "processes"))) as Known[];
     const properties = (await service.get(`${systemPath(id)}?v1=ProcessList`).catch((error: unknown) => {
       // What has stopped has none; those that are known have their exit codes.

@@ -49,7 +49,7 @@ later. Their logs and states stay until \`lcow rm\`.`,
 
 export async function stop(service: Connection, id: string, graceMs: number): Promise<void> {
   const { State } = (await service.get(systemPath(id))) as { State: string };
-  if (State === "Stopped") return;
+  if (State === "Stopped" || State === "Created") return;
   const ended = service.get(systemPath(id, "wait")).then(
     () => true,
     // How it ended is unknown, but ended it has.

@@ -11,6 +11,11 @@ export async function printTable(
     await print(`${stringifyJson(json.data)}\n`);
     return;
   }
+  await print(formatTable(heading, rows));
+}
+
+/** Lines, each with its end. */
+export function formatTable(heading: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heading.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
   );
@@ -18,7 +23,7 @@ export async function printTable(
     const cells = row.map((cell, column) => printable(cell).padEnd(widths[column] ?? 0));
     return `${cells.join("  ").trimEnd()}\n`;
   });
-  await print(lines.join(""));
+  return lines.join("");
 }
 
 /** What came from a container must not command the terminal. */

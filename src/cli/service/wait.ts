@@ -9,12 +9,7 @@ export const verb = serviceVerb({
   options: [],
   run: async ({ operands }, service) =>
     await forEachSystem(operands, async (id) => {
-      await service.get(systemPath(id, "wait"));
-      const processes = (await service.get(systemPath(id, "processes"))) as {
-        init: boolean;
-        exitCode?: number;
-      }[];
-      const code = processes.find(({ init }) => init)?.exitCode;
-      return code === undefined ? undefined : String(code);
+      const { ExitCode } = (await service.get(systemPath(id, "wait"))) as { ExitCode?: number };
+      return ExitCode === undefined ? undefined : String(ExitCode);
     }),
 });

@@ -26,7 +26,8 @@ const PERSISTENT_MEMORY_STEP = 2 * 1024 * 1024;
 /** LUNs of controller 0 below are the document's, the others for the roots of containers. */
 const FIRST_ROOT_LUN = 32;
 
-export interface QemuDriverOptions extends Pick<QemuUvmOptions, "ociRuntime" | "logLevel" | "onLog"> {
+export interface QemuDriverOptions
+  extends Pick<QemuUvmOptions, "ociRuntime" | "logLevel" | "onLog" | "consoleFile"> {
   /** For documents without a LinuxKernelDirect: files on this machine. Default: the image of `npm run image`. */
   readonly kernel?: string;
   readonly initrd?: string;
@@ -74,7 +75,7 @@ export class QemuDriver implements UtilityVmDriver {
   }
 
   async start(_id: string, document: VirtualMachineDocument, options: CallOptions = {}): Promise<RunningVm> {
-    const { ociRuntime, logLevel, onLog } = this.#options;
+    const { ociRuntime, logLevel, onLog, consoleFile } = this.#options;
     const uvm = await QemuUvm.start({
       ...this.#configOf(document),
       persistentMemory: await persistentMemoryOf(document),
@@ -83,6 +84,7 @@ export class QemuDriver implements UtilityVmDriver {
       ...(ociRuntime !== undefined && { ociRuntime }),
       ...(logLevel !== undefined && { logLevel }),
       ...(onLog !== undefined && { onLog }),
+      ...(consoleFile !== undefined && { consoleFile }),
       ...options,
     });
     return new QemuRunningVm(uvm, ociRuntime ?? "runc", memoryOf(document));

@@ -1,6 +1,8 @@
 import * as v from "valibot";
+import { AgentError } from "../../errors.ts";
 import type { ComputeSystemDocument } from "../compute/document.ts";
 import { LocalDriver } from "../compute/local-driver.ts";
+import { QemuDriver } from "../compute/qemu-driver.ts";
 import type { ProcessParameters } from "../compute/schema2.ts";
 import type { CreateOptions } from "../compute/service.ts";
 import { parseStrictly } from "../compute/strict.ts";
@@ -13,6 +15,16 @@ const schema = v.strictObject({
   init: v.optional(v.record(v.string(), v.unknown())),
   /** "local": without a virtual machine, as root on this machine. Default "qemu". */
   driver: v.optional(v.picklist(["qemu", "local"])),
+  /** runc, crun, or the path of one like them. */
+  ociRuntime: v.optional(v.pipe(v.string(), v.minLength(1))),
+  /** Of the machine; see QemuDriverOptions. */
+  accelerator: v.optional(v.picklist(["auto", "kvm", "tcg"])),
+  /** Gets a copy of what the guest writes on its console. */
+  consoleFile: v.optional(v.pipe(v.string(), v.startsWith("/", "expected an absolute path"))),
+  /** What the agent logs goes to the keeper's own log. */
+  logLevel: v.optional(v.picklist(["trace", "debug", "info", "warning", "error", "fatal"])),
+  /** It is removed when it has ended. */
+  removeAtEnd: v.optional(v.boolean()),
 });
 
 export interface CreateRequest {
@@ -20,15 +32,42 @@ export interface CreateRequest {
   readonly document: ComputeSystemDocument;
   readonly init: ProcessParameters | undefined;
   readonly options: CreateOptions;
+  readonly removeAtEnd: boolean;
 }
 
 /** The body of `POST /systems`. @throws AgentError INVALID_JSON naming the field that is wrong or not known */
 export function parseCreateRequest(body: unknown): CreateRequest {
-  const { id, document, init, driver } = parseStrictly(schema, body, "request");
+  const { id, document, init, removeAtEnd = false, ...machine } = parseStrictly(schema, body, "request");
   return {
     id,
     document: document as ComputeSystemDocument,
     init,
-    options: driver === "local" ? { driver: new LocalDriver() } : {},
+    options: { ...makeDriver(machine) },
+    removeAtEnd,
   };
+}
+
+type MachineRequest = Omit<v.InferOutput<typeof schema>, "id" | "document" | "init" | "removeAtEnd">;
+
+/** Nothing where the service's own driver does. @throws AgentError NOT_SUPPORTED */
+function makeDriver(request: MachineRequest): Pick<CreateOptions, "driver"> {
+  const { driver = "qemu", ociRuntime, logLevel, accelerator, consoleFile } = request;
+  const common = {
+    ...(ociRuntime !== undefined && { ociRuntime }),
+    ...(logLevel !== undefined && { logLevel, onLog: (text: string) => void process.stderr.write(text) }),
+  };
+  const machine = {
+    ...(accelerator !== undefined && { accelerator }),
+    ...(consoleFile !== undefined && { consoleFile }),
+  };
+  if (driver === "local") {
+    const [surplus] = Object.keys(machine);
+    if (surplus === undefined) return { driver: new LocalDriver(common) };
+    throw new AgentError(
+      "NOT_SUPPORTED",
+      `request: ${surplus} is about a virtual machine; driver local has none`,
+    );
+  }
+  const options = { ...common, ...machine };
+  return Object.keys(options).length === 0 ? {} : { driver: new QemuDriver(options) };
 }

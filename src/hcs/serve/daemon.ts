@@ -7,6 +7,7 @@ import { call, callJson, isAbsent } from "./client.ts";
 import { listen, readBody, readBytes, reply } from "./http.ts";
 import { Keepers } from "./keepers.ts";
 import { lockFile, prepareStateDirectory, serviceSocket } from "./paths.ts";
+import { checkSystemName, pathParts } from "./system-name.ts";
 
 /**
  * The compute service as a daemon. It passes each call on to the keeper of the system that is meant, so systems run
@@ -48,20 +49,22 @@ export class Daemon {
   }
 
   async #request(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const [, root, id = ""] = url.pathname.split("/").map(decodeURIComponent);
+    const [root, id = ""] = pathParts(url);
     if (root !== "systems") throw new AgentError("NOT_SUPPORTED", `there is nothing at ${url.pathname}`);
     if (id !== "") {
       await this.#pass(request, response, id);
       if (request.method === "DELETE" && response.statusCode === 200) this.#keepers.forget(id);
     } else if (request.method === "POST") {
       reply(response, 201, await this.#create(await readBody(request)));
-    } else {
+    } else if (request.method === "GET") {
       reply(response, 200, await this.#list());
+    } else {
+      throw new AgentError("NOT_SUPPORTED", `there is no call ${request.method} ${url.pathname}`);
     }
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, url: URL): Promise<void> {
-    const [, , id = ""] = url.pathname.split("/").map(decodeURIComponent);
+    const [, id = ""] = pathParts(url);
     const socketPath = this.#keepers.socketOf(id);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const { url: path, headers } = request;
@@ -89,8 +92,9 @@ export class Daemon {
 
   async #create(body: Record<string, unknown>): Promise<unknown> {
     const { id, document } = body;
-    if (typeof id !== "string" || id === "")
-      throw new AgentError("INVALID_ARGUMENT", "the request has no id");
+    if (typeof id !== "string") throw new AgentError("INVALID_ARGUMENT", "the request has no id");
+    checkSystemName(id);
+    if (this.#keepers.has(id) && !this.#reserved.has(id)) await this.#keepers.look(id);
     if (this.#keepers.has(id) || this.#reserved.has(id)) {
       throw new AgentError("SYSTEM_ALREADY_EXISTS", `system ${id} exists already`);
     }

@@ -5,7 +5,7 @@
  */
 
 import { rm } from "node:fs/promises";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { AgentError } from "../../errors.ts";
@@ -19,12 +19,14 @@ import { KeptSystem } from "./kept-system.ts";
 import { limits } from "./limits.ts";
 import { logQuery, sendLog } from "./log-response.ts";
 import { keeperSocket } from "./paths.ts";
+import { pathParts } from "./system-name.ts";
 
 class Keeper {
   readonly #directory: string;
   readonly #service = new ComputeService({ driver: new QemuDriver() });
   readonly #systems = new Map<string, KeptSystem>();
   #logs = 0;
+  #server: Server | undefined;
   #ending = false;
 
   constructor(directory: string) {
@@ -32,7 +34,7 @@ class Keeper {
   }
 
   async serve(): Promise<void> {
-    await listen(keeperSocket(this.#directory), {
+    this.#server = await listen(keeperSocket(this.#directory), {
       request: (request, response, url) => this.#request(request, response, url),
       upgrade: (request, socket, url) => this.#upgrade(request, socket, url),
     });
@@ -43,11 +45,11 @@ class Keeper {
   }
 
   async #request(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    const [, , id, part = "", pid, action = ""] = url.pathname.split("/").map(decodeURIComponent);
+    const [, id, part = "", pid, action = ""] = pathParts(url);
     const method = request.method ?? "GET";
     // Read to its end, whatever the answer: who still sends takes an early one for a lost connection.
     const body = await readBody(request);
-    if (id === undefined || id === "") {
+    if (id === undefined) {
       if (method === "POST") reply(response, 201, await this.#create(body));
       else reply(response, 200, await this.#list());
       return;
@@ -68,7 +70,7 @@ class Keeper {
   }
 
   async #upgrade(_request: IncomingMessage, socket: Duplex, url: URL): Promise<void> {
-    const [, , id = "", part, pid, action] = url.pathname.split("/").map(decodeURIComponent);
+    const [, id = "", part, pid, action] = pathParts(url);
     if (part !== "processes" || action !== "attach") throw new AgentError("NOT_SUPPORTED", "attach only");
     const kept = this.#find(id);
     kept.process(Number(pid)).expectStreams();
@@ -78,15 +80,31 @@ class Keeper {
 
   async #create(body: Record<string, unknown>) {
     try {
+      const request = parseCreateRequest(body);
       const kept = await KeptSystem.create(this.#service, {
-        ...parseCreateRequest(body),
+        ...request,
         logPath: join(this.#directory, `${this.#logs++}.log`),
       });
       this.#systems.set(kept.system.id, kept);
+      if (request.removeAtEnd) void kept.ended.then(() => this.#removeEnded(kept));
       return { ...(await kept.system.properties()), ...kept.properties };
     } finally {
       if (this.#systems.size === 0) setImmediate(() => void this.#end());
     }
+  }
+
+  /** Nobody need ask for it; who is being told of its end is told all. */
+  async #removeEnded(kept: KeptSystem): Promise<void> {
+    if (this.#systems.get(kept.system.id) !== kept) return;
+    this.#systems.delete(kept.system.id);
+    await kept.close();
+    if (this.#systems.size > 0) return;
+    const closed = Promise.withResolvers<void>();
+    this.#server?.close(() => closed.resolve());
+    const timer = setTimeout(closed.resolve, limits.lastWordsMs);
+    await closed.promise;
+    clearTimeout(timer);
+    await this.#end();
   }
 
   async #list() {

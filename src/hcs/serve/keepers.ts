@@ -55,6 +55,17 @@ export class Keepers {
     this.#sockets.delete(id);
   }
 
+  /** Forgets a system that its keeper has removed by itself. */
+  async look(id: string): Promise<void> {
+    const socket = this.socketOf(id);
+    try {
+      if (!(await idsOf(socket)).includes(id)) this.forget(id);
+    } catch (error) {
+      // One that does not answer has it still.
+      if (isAbsent(error)) this.forgetSocket(socket);
+    }
+  }
+
   get sockets(): string[] {
     return [...new Set(this.#sockets.values())];
   }

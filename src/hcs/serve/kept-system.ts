@@ -24,6 +24,9 @@ export interface KeptProperties {
   readonly ExitCode?: number;
   /** Why the last start failed. */
   readonly StartError?: { readonly code: ErrorCode; readonly message: string };
+  /** Of init: it has a terminal, and standard input. */
+  readonly Terminal?: true;
+  readonly OpenStdin?: true;
   /** Bytes of output that the log has not, since it could not be written. */
   readonly LogBytesLost?: number;
 }
@@ -35,6 +38,7 @@ export class KeptSystem {
   readonly #options: KeptSystemOptions;
   readonly #log: ProcessLog;
   readonly #processes = new Map<number, KeptProcess>();
+  readonly #ended = Promise.withResolvers<void>();
   #system: System;
   #isStarting = false;
   #startError: unknown;
@@ -52,6 +56,11 @@ export class KeptSystem {
     this.#system = system;
     this.#options = options;
     this.#log = new ProcessLog(options.logPath);
+  }
+
+  /** Settles when it has run and ended, and its output is written. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
   }
 
   get system(): System {
@@ -73,6 +82,8 @@ export class KeptSystem {
       Command: init?.summary.command ?? commandOf(this.#options.init),
       ...(init?.exitCode !== undefined && { ExitCode: init.exitCode }),
       ...(this.#startError !== undefined && { StartError: startErrorOf(this.#startError) }),
+      ...(this.#options.init?.EmulateConsole === true && { Terminal: true }),
+      ...(this.#options.init?.CreateStdInPipe === true && { OpenStdin: true }),
       ...(bytes > 0 && { LogBytesLost: bytes }),
     };
   }
@@ -94,7 +105,9 @@ export class KeptSystem {
     try {
       if (State === "Stopped") await this.#remake();
       await this.#system.start({ signal });
-      return init === undefined ? undefined : await this.#create(init, { init: true, attach, signal });
+      const pid = init === undefined ? undefined : await this.#create(init, { init: true, attach, signal });
+      void this.#followToEnd(this.#system);
+      return pid;
     } catch (error) {
       this.#startError = error;
       await this.#endFailed();
@@ -168,7 +181,8 @@ export class KeptSystem {
         ...parameters,
         CreateStdOutPipe: init || attach,
         CreateStdErrPipe: init || attach,
-        CreateStdInPipe: attach && parameters.CreateStdInPipe === true,
+        // Init's stays open for who attaches later.
+        CreateStdInPipe: (attach || init) && parameters.CreateStdInPipe === true,
       },
       { signal },
     );
@@ -194,6 +208,13 @@ export class KeptSystem {
     this.#processes.clear();
     await this.#system.close();
     this.#system = await this.#service.createComputeSystem(id, document, options);
+  }
+
+  async #followToEnd(system: System): Promise<void> {
+    // However it ended, and if that is unknown: ended it has.
+    await system.wait().catch(() => undefined);
+    await this.#init?.finished;
+    this.#ended.resolve();
   }
 
   /** What a start that failed has left half-way is ended. */

@@ -23,4 +23,6 @@ export const limits = {
   attachMs: 30_000,
   /** After a process's end, output that would be taken and does not come for so long is given up. */
   outputStallMs: 10_000,
+  /** A keeper with nothing left to keep waits so long for those who still read what they are told. */
+  lastWordsMs: 60_000,
 } as const;
