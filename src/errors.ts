@@ -20,6 +20,11 @@ export type ErrorCode =
   | "PROCESS_NOT_FOUND"
   | "NOT_A_TERMINAL"
   | "TIMEOUT"
+  // starting a process: start-failure.ts
+  | "COMMAND_NOT_FOUND"
+  | "COMMAND_NOT_EXECUTABLE"
+  | "INVALID_WORKING_DIRECTORY"
+  | "INVALID_USER"
   // the runtime's contract
   | "CONTAINER_ALREADY_EXISTS"
   | "CONTAINER_DOES_NOT_EXIST"

@@ -1,4 +1,5 @@
 import { AgentError, describeError, type ErrorCode } from "../errors.ts";
+import { startFailureOf } from "../start-failure.ts";
 import type { ErrorRecord, ResponseBase } from "./schemas/response.ts";
 
 /** The HRESULTs that guests answer with, unsigned. Names and values: Microsoft's MS-ERREF and HCS reference. */
@@ -39,6 +40,11 @@ const byCode: Record<ErrorCode, number> = {
   PROCESS_NOT_FOUND: HResult.NOT_FOUND,
   NOT_A_TERMINAL: HResult.FAIL,
   TIMEOUT: HResult.TIMEOUT,
+  // As hcsshim's guest answers all that its runtime says.
+  COMMAND_NOT_FOUND: HResult.FAIL,
+  COMMAND_NOT_EXECUTABLE: HResult.FAIL,
+  INVALID_WORKING_DIRECTORY: HResult.FAIL,
+  INVALID_USER: HResult.FAIL,
   CONTAINER_ALREADY_EXISTS: HResult.SYSTEM_ALREADY_EXISTS,
   CONTAINER_DOES_NOT_EXIST: HResult.SYSTEM_NOT_FOUND,
   CONTAINER_STILL_RUNNING: HResult.INVALID_STATE,
@@ -173,7 +179,7 @@ export class GuestError extends AgentError {
 
 /**
  * The error that a failed response stands for. A guest's unspecific failure (E_FAIL, or an HRESULT with no code
- * here) is RUNTIME_FAILED; its message says what failed.
+ * here) is why a process could not be started, where its words tell (start-failure.ts), else RUNTIME_FAILED; its message says what failed.
  *
  * @param doing what was asked of the guest, for the message: "create container abc".
  */
@@ -181,7 +187,7 @@ export function errorFromResponse(response: ResponseBase, doing = "the request")
   const hresult = fromSigned(response.Result);
   const reason = response.ErrorMessage || response.ErrorRecords?.[0]?.Message || "no reason given";
   return new GuestError(
-    codes.get(hresult) ?? "RUNTIME_FAILED",
+    codes.get(hresult) ?? startFailureOf(reason) ?? "RUNTIME_FAILED",
     `the guest refused ${doing}: ${reason} (${formatHresult(hresult)})`,
     hresult,
     response.ErrorRecords ?? [],

@@ -46,7 +46,8 @@ test("run, exec and start --attach have the same status and a line for what cann
       t.equal(ran.status, status, `${verb} ${command}: ${ran.stderr}`);
       t.equal(ran.stdout, "");
       t.match(ran.stderr, said, `${verb} ${command}`);
-      t.match(ran.stderr, /^lcow: [^\n]*\[RUNTIME_FAILED\]\n$/, "one line");
+      const code = status === 127 ? "COMMAND_NOT_FOUND" : "COMMAND_NOT_EXECUTABLE";
+      t.match(ran.stderr, new RegExp(`^lcow: [^\\n]*\\[${code}\\]\\n$`), "one line");
       t.notMatch(ran.stderr, TRACE);
     }
   }

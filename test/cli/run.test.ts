@@ -144,7 +144,10 @@ test("--memory is enforced", async (t) => {
 });
 
 test("a command that cannot be started: 127 when it is not there, 126 when it cannot be executed", async (t) => {
-  t.match(await run(t, "--", "nonesuch"), { status: 127, stderr: /nonesuch.*not found.*\[RUNTIME_FAILED\]/ });
+  t.match(await run(t, "--", "nonesuch"), {
+    status: 127,
+    stderr: /nonesuch.*not found.*\[COMMAND_NOT_FOUND\]/,
+  });
   t.match(await run(t, "--", "/bin/nonesuch"), { status: 127, stderr: /no such file/ });
   t.match(await run(t, "--", "/etc/passwd"), { status: 126, stderr: /permission denied/ });
   t.match(await run(t, "--", "/bin"), { status: 126 });

@@ -103,7 +103,7 @@ test("execs: streams, a signal, a program that is not there, a wait that times o
   sleep.close();
 
   await t.rejects(exec(container, "/bin/nonesuch"), {
-    code: "RUNTIME_FAILED",
+    code: "COMMAND_NOT_FOUND",
     message: /nonesuch.*no such file/,
   });
   t.same(

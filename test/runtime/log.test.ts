@@ -27,11 +27,7 @@ const words: readonly (readonly [text: string, code: string])[] = [
   ["cannot exec in a stopped container", "CONTAINER_NOT_RUNNING"],
   ["exec failed: cannot exec a container that has stopped", "CONTAINER_NOT_RUNNING"],
   ["the container `x` is not running", "CONTAINER_NOT_RUNNING"],
-  [
-    'exec failed: unable to start container process: exec: "nonesuch": executable file not found in $PATH',
-    "RUNTIME_FAILED",
-  ],
-  ["executable file `nonesuch` not found in $PATH: No such file or directory", "RUNTIME_FAILED"],
+  ["setrlimit `RLIMIT_NOFILE`: Operation not permitted", "RUNTIME_FAILED"],
 ];
 
 for (const [msg, code] of words)
@@ -39,6 +35,58 @@ for (const [msg, code] of words)
     const log = `${JSON.stringify({ level: "info", msg: "container does not exist" })}\n${JSON.stringify({ level: "error", msg })}\n`;
     t.same(explainFailure(log, ""), { code, text: msg });
     t.same(explainFailure("", `${msg}\n`), { code, text: msg }, "said on stderr only");
+    t.end();
+  });
+
+const START = "unable to start container process: ";
+
+/** And when they cannot start something: runc 1.1.5 and 1.3, crun 1.8.1. */
+const startWords: readonly (readonly [text: string, code: string])[] = [
+  [`runc create failed: ${START}exec: "nonesuch": executable file not found in $PATH`, "COMMAND_NOT_FOUND"],
+  [
+    `runc create failed: ${START}error during container init: exec: "nonesuch": executable file not found in $PATH`,
+    "COMMAND_NOT_FOUND",
+  ],
+  [`exec failed: ${START}exec: "/x": stat /x: no such file or directory`, "COMMAND_NOT_FOUND"],
+  ["executable file `nonesuch` not found in $PATH: No such file or directory", "COMMAND_NOT_FOUND"],
+  ["executable file `/nonesuch` not found: No such file or directory", "COMMAND_NOT_FOUND"],
+  [`exec failed: ${START}exec: "/etc": permission denied`, "COMMAND_NOT_EXECUTABLE"],
+  [`exec failed: ${START}exec: "/etc": is a directory`, "COMMAND_NOT_EXECUTABLE"],
+  [`exec failed: ${START}exec: "/f/x": stat /f/x: not a directory`, "COMMAND_NOT_EXECUTABLE"],
+  ["open executable: Permission denied", "COMMAND_NOT_EXECUTABLE"],
+  ["open executable: Operation not permitted", "COMMAND_NOT_EXECUTABLE"],
+  ["the path `/etc` is not a regular file", "COMMAND_NOT_EXECUTABLE"],
+  ["exec /noformat: exec format error", "COMMAND_NOT_EXECUTABLE"],
+  ["exec container process `/noformat`: Exec format error", "COMMAND_NOT_EXECUTABLE"],
+  [
+    `exec failed: ${START}chdir to cwd ("/f") set in config.json failed: not a directory`,
+    "INVALID_WORKING_DIRECTORY",
+  ],
+  [
+    `runc create failed: ${START}error during container init: mkdir /w: not a directory`,
+    "INVALID_WORKING_DIRECTORY",
+  ],
+  ["chdir `/f`: Not a directory", "INVALID_WORKING_DIRECTORY"],
+  ["runc create failed: Cwd must be an absolute path", "INVALID_WORKING_DIRECTORY"],
+  [`runc create failed: ${START}error during container init: mkdir /other: read-only`, "RUNTIME_FAILED"],
+  [`exec failed: ${START}unable to setup user: uids and gids must be in range 0-2147483647`, "INVALID_USER"],
+  // What a host calls its command or directory is no answer of the runtime.
+  [
+    `exec failed: ${START}exec: "container does not exist": executable file not found in $PATH`,
+    "COMMAND_NOT_FOUND",
+  ],
+  [
+    `exec failed: ${START}exec: "a\\": executable file not found": permission denied`,
+    "COMMAND_NOT_EXECUTABLE",
+  ],
+  [`exec failed: ${START}exec: "container with id exists": permission denied`, "COMMAND_NOT_EXECUTABLE"],
+  ["executable file `container with id exists` not found in $PATH", "COMMAND_NOT_FOUND"],
+];
+
+for (const [msg, code] of startWords)
+  test(`words of a start: ${msg}`, (t) => {
+    const log = `${JSON.stringify({ level: "error", msg })}\n`;
+    t.same(explainFailure(log, "", { command: "x", workingDirectory: "/w/x" }), { code, text: msg });
     t.end();
   });
 

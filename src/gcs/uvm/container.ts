@@ -3,12 +3,12 @@
  *
  *   creating --created--> created --execute init--> starting --started--> running
  *   created, starting, running --init exited--> stopped --delete state--> (gone)
- *   starting --start failed--> stopped
+ *   starting --start failed--> stopped, and its init, which never ran the user's program, is killed
  *
  * An operation that does not fit the state is refused with INVALID_STATE (or, on a stopped one, by the runtime
  * with CONTAINER_NOT_RUNNING); none waits for another state.
  */
-import { AgentError } from "../../errors.ts";
+import { AgentError, describeError } from "../../errors.ts";
 import type { CgroupStatistics } from "../../linux/cgroups/statistics.ts";
 import type { Logger } from "../../log.ts";
 import type { Container, OciProcess } from "../../runtime/runtime.ts";
@@ -43,6 +43,8 @@ export class UvmContainer {
   #status: ContainerStatus = "created";
   #exitType: ExitType = "UnexpectedExit";
   #deleting = false;
+  /** Why it could not be started. */
+  #startFailure: string | undefined;
   readonly #parts: ContainerParts;
 
   constructor(parts: ContainerParts) {
@@ -90,16 +92,18 @@ export class UvmContainer {
       throw error;
     }
     try {
-      relay.replaceConnectionSet(connections);
-      relay.start();
-    } catch (error) {
-      closeConnections(connections);
-      throw error;
-    }
-    try {
+      try {
+        relay.replaceConnectionSet(connections);
+        relay.start();
+      } catch (error) {
+        closeConnections(connections);
+        throw error;
+      }
       await container.start();
       if (this.#status === "starting") this.#status = "running";
     } catch (error) {
+      this.#status = "stopped";
+      this.#startFailure = describeError(error);
       // Init was blocked before the user's program and will never run: end it, which tells the host too.
       process.signal(SIGKILL);
       throw error;
@@ -176,14 +180,23 @@ export class UvmContainer {
       if (options.force !== true && this.#status !== "stopped" && this.#status !== "created") {
         throw new AgentError("INVALID_STATE", `container ${this.id} is ${this.#status}; shut it down first`);
       }
-      await this.#parts.container.delete(
-        options.force === true || this.#status === "created" ? { force: true } : {},
-      );
+      const mayRun = options.force === true || this.#status === "created" || this.#startFailure !== undefined;
+      await this.#deleteRuntimeContainer(mayRun ? { force: true } : {});
       for (const process of this.processes.running) await this.#release(process);
       await this.#release(this.init);
       await this.#parts.bundle.remove();
     } finally {
       this.#deleting = false;
+    }
+  }
+
+  async #deleteRuntimeContainer(options: { force?: boolean }): Promise<void> {
+    try {
+      await this.#parts.container.delete(options);
+    } catch (error) {
+      // Gone already, by whose hand ever: then the rest goes, too.
+      if (!(error instanceof AgentError && error.code === "CONTAINER_DOES_NOT_EXIST")) throw error;
+      this.#parts.log.warn({ err: error, cid: this.id }, "the runtime had no such container any more");
     }
   }
 
@@ -198,6 +211,7 @@ export class UvmContainer {
   #expect(status: ContainerStatus, operation: string): void {
     if (this.#status === status && !this.#deleting) return;
     const is = this.#deleting ? "being deleted" : this.#status;
-    throw new AgentError("INVALID_STATE", `container ${this.id} is ${is}; cannot ${operation}`);
+    const why = this.#startFailure === undefined ? "" : `, as it could not be started: ${this.#startFailure}`;
+    throw new AgentError("INVALID_STATE", `container ${this.id} is ${is}; cannot ${operation}${why}`);
   }
 }

@@ -2,6 +2,8 @@
 import { AgentError } from "../../errors.ts";
 import { resetOomScore } from "../../linux/oom-score.ts";
 import { exitCodeOf, type Supervisor } from "../../linux/supervisor.ts";
+import { isSystemError } from "../../linux/system-error.ts";
+import { describeStartFailure, type StartFailure, type StartSubject } from "../../start-failure.ts";
 import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
 import { PipeRelay } from "../../stdio/pipe-relay.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";
@@ -62,6 +64,22 @@ export async function startExternalProcess(
   } catch (error) {
     await relay.close();
     closeConnections(connections);
-    throw error;
+    throw explain(error, { command: program, workingDirectory: command.workingDirectory });
   }
+}
+
+/** Which step failed, and how, says why; see the addon's spawn(). */
+function explain(error: unknown, subject: StartSubject): unknown {
+  const cause = error instanceof AgentError && error.code === "SPAWN_FAILED" ? error.cause : undefined;
+  if (!isSystemError(cause)) return error;
+  const failure = failureOf(cause);
+  return failure === undefined
+    ? error
+    : new AgentError(failure, describeStartFailure(failure, subject), { cause });
+}
+
+function failureOf({ syscall, code }: NodeJS.ErrnoException): StartFailure | undefined {
+  if (syscall === "chdir") return "INVALID_WORKING_DIRECTORY";
+  if (syscall !== "execve") return undefined;
+  return code === "ENOENT" ? "COMMAND_NOT_FOUND" : "COMMAND_NOT_EXECUTABLE";
 }

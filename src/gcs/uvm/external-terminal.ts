@@ -3,12 +3,14 @@
  * process and waits for it; its bytes cross JavaScript, which a person's typing can afford.
  */
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
-import { join } from "node:path";
+import { access, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import type { IPty } from "node-pty";
 import { AgentError } from "../../errors.ts";
 import { resetOomScore } from "../../linux/oom-score.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
+import { isSystemError } from "../../linux/system-error.ts";
+import { describeStartFailure, type StartFailure } from "../../start-failure.ts";
 import { type ConnectionSet, closeConnections } from "../../stdio/connection-set.ts";
 import { StreamRelay } from "../../stdio/stream-relay.ts";
 import type { ExternalCommand } from "./external-command.ts";
@@ -20,7 +22,7 @@ export async function startExternalTerminal(
   connections: ConnectionSet,
 ): Promise<ProcessHandle> {
   try {
-    const program = await findProgram(command.args[0] ?? "", command.environment.PATH ?? "");
+    const program = await findProgram(command);
     const { spawn } = await import("node-pty");
     const terminal = spawn(program, command.args.slice(1) as string[], {
       name: command.environment.TERM ?? "xterm",
@@ -87,18 +89,30 @@ function handleOf(terminal: IPty, connections: ConnectionSet, settled: () => voi
 }
 
 /** node-pty's child says nothing when it cannot execute the program, so that is looked at before. */
-async function findProgram(program: string, path: string): Promise<string> {
-  const candidates = program.includes("/")
-    ? [program]
-    : path.split(":").map((directory) => join(directory, program));
-  let cause: unknown;
+async function findProgram({ args, environment, workingDirectory }: ExternalCommand): Promise<string> {
+  const [command = ""] = args;
+  const refuse = (failure: StartFailure, cause: unknown) =>
+    new AgentError(failure, describeStartFailure(failure, { command, workingDirectory }), { cause });
+  try {
+    if (!(await stat(workingDirectory)).isDirectory()) throw new Error("it is not a directory");
+  } catch (cause) {
+    throw refuse("INVALID_WORKING_DIRECTORY", cause);
+  }
+  const candidates = command.includes("/")
+    ? [resolve(workingDirectory, command)]
+    : (environment.PATH ?? "").split(":").map((directory) => join(directory, command));
+  // As execvp(3): one that is not there is passed over, one that may not be run is remembered.
+  let found: unknown;
+  let missing: unknown;
   for (const candidate of candidates) {
     try {
       await access(candidate, constants.X_OK);
+      if (!(await stat(candidate)).isFile()) throw new Error("it is not a regular file");
       return candidate;
     } catch (error) {
-      cause = error;
+      if (isSystemError(error, "ENOENT")) missing = error;
+      else found ??= error;
     }
   }
-  throw new AgentError("SPAWN_FAILED", `cannot start ${program}: it is not an executable file`, { cause });
+  throw found === undefined ? refuse("COMMAND_NOT_FOUND", missing) : refuse("COMMAND_NOT_EXECUTABLE", found);
 }

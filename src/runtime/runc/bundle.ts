@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { AgentError } from "../../errors.ts";
+import type { StartSubject } from "../../start-failure.ts";
 import type { OciProcess } from "../runtime.ts";
 
 /** What we need to know of a bundle's config.json; the runtime reads the file itself. */
 export interface Bundle {
   readonly path: string;
   readonly rootfs: string;
+  /** Init, for errors. */
+  readonly starts: StartSubject;
   /** Init has a terminal. */
   readonly terminal: boolean;
   readonly consoleSize: { readonly height: number; readonly width: number } | undefined;
@@ -44,12 +47,22 @@ export function readBundle(path: string): Bundle {
   return {
     path,
     rootfs: resolve(path, typeof spec.root?.path === "string" ? spec.root.path : "rootfs"),
+    starts: startSubjectOf(spec.process ?? {}),
     terminal: spec.process?.terminal === true,
     consoleSize: spec.process?.consoleSize,
     ownsPidNamespace: pidNamespace !== undefined && !pidNamespace.path,
     hasPoststartHooks: isFilled(spec.hooks?.poststart),
     endsElaborately: isFilled(spec.hooks?.poststop) || Boolean(spec.linux?.intelRdt),
     cgroupsPath: typeof cgroupsPath === "string" && cgroupsPath.startsWith("/") ? cgroupsPath : undefined,
+  };
+}
+
+/** The fields of a process that is not checked here. */
+export function startSubjectOf({ args, cwd }: { args?: unknown; cwd?: unknown }): StartSubject {
+  const command: unknown = Array.isArray(args) ? args[0] : undefined;
+  return {
+    command: typeof command === "string" ? command : "",
+    workingDirectory: typeof cwd === "string" ? cwd : "",
   };
 }
 

@@ -11,6 +11,7 @@ import {
   type Supervisor,
 } from "../../linux/supervisor.ts";
 import { isSystemError } from "../../linux/system-error.ts";
+import { describeStartFailure, START_FAILURES, type StartSubject } from "../../start-failure.ts";
 import { globalArguments } from "./args.ts";
 import { explainFailure } from "./log.ts";
 
@@ -27,6 +28,8 @@ export interface CallOptions {
   readonly directory: string;
   /** Milliseconds until the call is killed. */
   readonly deadlineMs: number;
+  /** What the call is to start, for its errors. */
+  readonly starts?: StartSubject | undefined;
   /** Stdio of the call, which the runtime hands to the process it starts. Without it, output is captured. */
   readonly stdio?: SpawnOptions["stdio"];
   /** Takes AF_VSOCK and io_uring from all that the call starts; see SpawnOptions. */
@@ -80,9 +83,12 @@ export class RuntimeCommand {
       const status = await this.#withDeadline(what, process, options.deadlineMs);
       const said = output === undefined ? "" : readBounded(output);
       if (status.code === 0) return said;
-      const failure = explainFailure(readLog(log), said);
+      const failure = explainFailure(readLog(log), said, options.starts);
       const code = exitCodeOf(status);
-      throw new AgentError(failure.code, `${what} failed with exit code ${code}: ${failure.text}`);
+      const words = `${what} failed with exit code ${code}: ${failure.text}`;
+      const kind = START_FAILURES.find((candidate) => candidate === failure.code);
+      if (kind === undefined || options.starts === undefined) throw new AgentError(failure.code, words);
+      throw new AgentError(kind, `${describeStartFailure(kind, options.starts)}: ${words}`);
     } finally {
       if (output !== undefined) closeSync(output);
       removeFile(log);

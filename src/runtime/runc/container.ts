@@ -10,7 +10,7 @@ import type { Supervisor } from "../../linux/supervisor.ts";
 import { type ConnectionSet, closeConnections } from "../../stdio/connection-set.ts";
 import type { Container, ContainerProcessState, ContainerState, OciProcess, Process } from "../runtime.ts";
 import { deleteArguments, execArguments, plainArguments, updateArguments } from "./args.ts";
-import type { Bundle } from "./bundle.ts";
+import { type Bundle, startSubjectOf } from "./bundle.ts";
 import type { RuntimeCommand } from "./command.ts";
 import { type ExecFifo, releaseInit } from "./exec-fifo.ts";
 import { RuncProcess } from "./process.ts";
@@ -113,6 +113,7 @@ export class OciContainer implements Container {
         terminal: process.terminal === true,
         consoleSize: process.consoleSize,
         connections: stdio,
+        starts: startSubjectOf(process),
         arguments: (files) => execArguments({ id: this.id, process: file, ...files }),
       });
       return this.#track(started);

@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../../errors.ts";
+import { type StartSubject, startFailureOf } from "../../start-failure.ts";
 
 /**
  * What runtimes say, and what it means. Matched against every error of a call's log, first match wins. runc's
@@ -56,11 +57,16 @@ export interface RuntimeFailure {
 
 /**
  * @param log what the call left in its log file.
+ * @param subject what the call was to start.
  * @param output what it wrote to stdout and stderr; used where the log says nothing (crun, before its log is open).
  */
-export function explainFailure(log: string, output: string): RuntimeFailure {
+export function explainFailure(log: string, output: string, subject?: StartSubject): RuntimeFailure {
   const logged = parseLogErrors(log);
-  const text = (logged.length > 0 ? logged.join("; ") : output.trim()).slice(-longestText);
+  const said = logged.length > 0 ? logged.join("; ") : output.trim();
+  const text = said.slice(-longestText);
+  // First, as they quote what the host chose, which may be worded like the others.
+  const failure = subject === undefined ? undefined : startFailureOf(said, subject.workingDirectory);
+  if (failure !== undefined) return { code: failure, text };
   for (const [pattern, code] of meanings) if (pattern.test(text)) return { code, text };
   return { code: "RUNTIME_FAILED", text: text || "it gave no reason" };
 }

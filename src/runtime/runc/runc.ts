@@ -98,6 +98,7 @@ export class OciRuntime implements Runtime {
         consoleSize: bundle.consoleSize,
         deadlineMs,
         noHostSockets,
+        starts: bundle.starts,
         arguments: (files) => createArguments({ id, bundle: bundle.path, noPivot, ...files }),
       });
       const cgroup = this.#findCgroup(init.process.pid, bundle);

@@ -5,6 +5,7 @@ import { AgentError } from "../../errors.ts";
 import { CleanupStack } from "../../linux/cleanup.ts";
 import { removeFile, removeFlatDirectory } from "../../linux/remove.ts";
 import type { Claim, SupervisedProcess, Supervisor } from "../../linux/supervisor.ts";
+import type { StartSubject } from "../../start-failure.ts";
 import { type ConnectionSet, closeConnections } from "../../stdio/connection-set.ts";
 import { PipeRelay, type PipeStreams } from "../../stdio/pipe-relay.ts";
 import { TtyRelay } from "../../stdio/tty-relay.ts";
@@ -24,6 +25,8 @@ export interface StartProcessOptions {
   readonly deadlineMs: number;
   /** Without AF_VSOCK and io_uring. */
   readonly noHostSockets: boolean;
+  /** For errors. */
+  readonly starts: StartSubject;
   readonly arguments: (files: { pidFile: string; consoleSocket?: string | undefined }) => string[];
 }
 
@@ -78,10 +81,11 @@ async function startWithPipes(
   const pipeRelay = new PipeRelay(wantedPipes(options.connections));
   cleanups.push("close the pipe relay", () => pipeRelay.close());
   const { stdin = null, stdout = null, stderr = null } = pipeRelay.childFds;
-  const { directory, deadlineMs, noHostSockets } = options;
+  const { directory, deadlineMs, noHostSockets, starts } = options;
   await options.command.run(options.arguments({ pidFile }), {
     directory,
     deadlineMs,
+    starts,
     noHostSockets,
     stdio: [stdin, stdout, stderr],
   });
@@ -109,12 +113,13 @@ async function startWithTerminal(
   });
   // It may fail while the runtime still runs, and is looked at after that.
   received.catch(() => {});
-  const { directory, deadlineMs, noHostSockets } = options;
+  const { directory, deadlineMs, noHostSockets, starts } = options;
   let timer: NodeJS.Timeout | undefined;
   try {
     await options.command.run(options.arguments({ pidFile, consoleSocket }), {
       directory,
       deadlineMs,
+      starts,
       noHostSockets,
     });
     timer = setTimeout(() => abandon.abort(), terminalGraceMs);

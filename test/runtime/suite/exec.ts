@@ -67,8 +67,8 @@ export const exec: Record<string, Member> = {
       const host = context.host();
       const process = { ...shell(""), args: ["/bin/nonesuch"], env: ["SECRET=hunter2"], terminal };
       await t.rejects(container.execProcess(process, host.set), {
-        code: "RUNTIME_FAILED",
-        message: /exec failed with exit code \d+: .*nonesuch/,
+        code: "COMMAND_NOT_FOUND",
+        message: /command "\/bin\/nonesuch" was not found: .*exec failed with exit code \d+: .*nonesuch/,
       });
       await host.stdout.all();
       host.close();

@@ -39,7 +39,10 @@ export const failures: Record<string, Member> = {
     const before = openFds();
     for (const terminal of [false, true]) {
       const attempt = context.create("half", { args: ["/bin/nonesuch"], env: ["SECRET=hunter2"], terminal });
-      await t.rejects(attempt, { code: "RUNTIME_FAILED", message: /create failed .*nonesuch/ });
+      await t.rejects(attempt, {
+        code: "COMMAND_NOT_FOUND",
+        message: /command "\/bin\/nonesuch" was not found: .*create failed/,
+      });
       await t.rejects(attempt, { message: /^(?!.*hunter2)/ });
     }
     await t.rejects(context.runtime.createContainer("half", `${context.directory}/nowhere`), {

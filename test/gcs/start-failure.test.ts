@@ -1,0 +1,159 @@
+/** What a host is told of a process that could not be started, and what becomes of its container. */
+import { chmodSync, existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import t from "tap";
+import type { ErrorCode } from "../../src/errors.ts";
+import { errorFromResponse, HResult, toSigned } from "../../src/protocol/hresult.ts";
+import { startAgent } from "../helpers/agent.ts";
+import { createBody, execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
+import { RawHost } from "../helpers/raw-host.ts";
+import { copyRootfs } from "../helpers/rootfs.ts";
+
+const code = (name: keyof typeof HResult) => toSigned(HResult[name]);
+/** A frame of JavaScript, or a line of its own. */
+const TRACE = /\n|\.ts:\d|file:\/\//;
+
+await t.test("processes that cannot be started", { timeout: 180_000 }, async (t) => {
+  const agent = startAgent();
+  const host = new RawHost(agent.prefix);
+  await host.accept();
+  await host.negotiate();
+  t.teardown(async () => {
+    await host.close();
+    await agent.stop();
+  });
+  const rootfs = copyRootfs(`${agent.directory}/root`);
+  chmodSync(rootfs, 0o755);
+  writeFileSync(`${rootfs}/plain`, "x");
+  symlinkSync("loop", `${rootfs}/loop`);
+  const bundle = (id: string) => `${agent.directory}/c/${id}`;
+  const create = (id: string, process: object = {}) =>
+    host.request(
+      "Create",
+      createBody(id, bundle(id), {
+        rootfs,
+        extra: { process: { args: ["/bin/sleep", "1000"], cwd: "/", env: ["PATH=/bin"], ...process } },
+      }),
+    );
+  const codeOf = (reply: Record<string, unknown>): ErrorCode =>
+    errorFromResponse({ Result: Number(reply.Result), ErrorMessage: String(reply.ErrorMessage) }).code;
+  await runSleeper(host, "c", bundle("c"), rootfs);
+
+  const cases: [process: { args?: string[]; cwd?: string; user?: object }, code: ErrorCode, says: RegExp][] =
+    [
+      [{ args: ["nonesuch"] }, "COMMAND_NOT_FOUND", /^command "nonesuch" was not found: /],
+      [{ args: ["/bin/nonesuch"] }, "COMMAND_NOT_FOUND", /^command "\/bin\/nonesuch" was not found: /],
+      [{ args: ['a": b'] }, "COMMAND_NOT_FOUND", /^command "a\\": b" was not found: /],
+      [{ args: [""] }, "COMMAND_NOT_FOUND", /^command "" was not found: /],
+      [{ args: ["/bin"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/bin" cannot be executed: /],
+      [{ args: ["/plain"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/plain" cannot be executed: /],
+      [{ args: ["/plain/x"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/plain\/x" cannot be executed: /],
+      [{ args: ["/loop"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/loop" cannot be executed: /],
+      [{ cwd: "/plain" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain" cannot be used: /],
+      [{ cwd: "/plain/x" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain\/x" cannot be used: /],
+      [{ cwd: "relative" }, "INVALID_WORKING_DIRECTORY", /^working directory "relative" cannot be used: /],
+      [{ user: { uid: 4_000_000_000, gid: 0 } }, "INVALID_USER", /^the user cannot be used: /],
+      [{ user: { username: "nonesuch" } }, "INVALID_ARGUMENT", /^user "nonesuch" is not in/],
+    ];
+
+  await t.test("a container's first process: nothing is left, and the id is free", async (t) => {
+    for (const [process, expected, says] of cases) {
+      const reply = await create("first", process);
+      t.equal(codeOf(reply), expected, JSON.stringify(process));
+      t.match(reply.ErrorMessage, says);
+      t.notMatch(reply.ErrorMessage, TRACE, "one line without a stack");
+      t.notOk(existsSync(bundle("first")));
+      const body = { ContainerId: "first" };
+      for (const name of ["Start", "ShutdownForced", "DeleteContainerState"] as const)
+        t.equal((await host.request(name, body)).Result, code("SYSTEM_NOT_FOUND"), name);
+      const exec = await host.request("ExecuteProcess", executeBody("first", execParameters(["/bin/true"])));
+      t.equal(exec.Result, code("SYSTEM_NOT_FOUND"), "an exec does not become its first process");
+    }
+    const refused = await host.request(
+      "Create",
+      createBody("first", bundle("first"), {
+        rootfs,
+        extra: { linux: { resources: { cpu: { quota: 1 } } } },
+      }),
+    );
+    t.not(refused.Result, 0, "limits that the kernel refuses");
+    t.equal((await create("first")).Result, 0, "the id is free");
+    t.equal((await host.request("DeleteContainerState", { ContainerId: "first" })).Result, 0);
+  });
+
+  await t.test("a further process: the container runs on", async (t) => {
+    for (const [process, expected, says] of cases) {
+      const OciProcess = { args: ["/bin/true"], cwd: "/", env: ["PATH=/bin"], ...process };
+      const reply = await host.request("ExecuteProcess", executeBody("c", { OciProcess }));
+      t.equal(codeOf(reply), expected, JSON.stringify(process));
+      t.match(reply.ErrorMessage, says);
+      t.notMatch(reply.ErrorMessage, TRACE);
+    }
+    const fine = await host.request("ExecuteProcess", executeBody("c", execParameters(["/bin/true"])));
+    t.equal(fine.Result, 0);
+  });
+
+  await t.test("a process outside containers, with and without a terminal", async (t) => {
+    const garbage = `${agent.directory}/garbage`;
+    writeFileSync(garbage, "\0garbage");
+    chmodSync(garbage, 0o755);
+    const outside: [parameters: object, code: ErrorCode, says: RegExp][] = [
+      [{ CommandArgs: ["nonesuch"] }, "COMMAND_NOT_FOUND", /^command "nonesuch" was not found/],
+      [{ CommandArgs: ["/bin/nonesuch"] }, "COMMAND_NOT_FOUND", /^command "\/bin\/nonesuch" was not found/],
+      [{ CommandArgs: ["/etc"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/etc" cannot be executed/],
+      [{ CommandArgs: ["/etc/passwd"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/etc\/passwd" cannot be/],
+      [
+        { CommandArgs: ["/bin/true"], WorkingDirectory: "/etc/passwd" },
+        "INVALID_WORKING_DIRECTORY",
+        /^working directory "\/etc\/passwd" cannot be used/,
+      ],
+      [
+        { CommandArgs: ["/bin/true"], WorkingDirectory: "/nonesuch" },
+        "INVALID_WORKING_DIRECTORY",
+        /^working directory "\/nonesuch" cannot be used/,
+      ],
+    ];
+    for (const EmulateConsole of [false, true]) {
+      for (const [parameters, expected, says] of outside) {
+        const reply = await host.request(
+          "ExecuteProcess",
+          executeBody(UVM, { ...parameters, EmulateConsole }),
+        );
+        t.equal(codeOf(reply), expected, `${JSON.stringify(parameters)} ${reply.ErrorMessage}`);
+        t.match(reply.ErrorMessage, says);
+        t.notMatch(reply.ErrorMessage, TRACE);
+      }
+    }
+    const reply = await host.request("ExecuteProcess", executeBody(UVM, { CommandArgs: [garbage] }));
+    t.equal(codeOf(reply), "COMMAND_NOT_EXECUTABLE", "no program of this kernel");
+  });
+
+  await t.test("a start that fails leaves the container stopped, with its reason", async (t) => {
+    t.equal((await create("lost")).Result, 0);
+    const busy = await host.request(
+      "ExecuteProcess",
+      executeBody("lost", { CreateStdOutPipe: true }, { StdOut: 0x40007777 }),
+    );
+    t.match(busy, { Result: code("FAIL"), ErrorMessage: /stdout/ }, "nobody listens on the port");
+    const early = await host.request("ExecuteProcess", executeBody("lost", execParameters(["/bin/true"])));
+    t.match(early, { Result: code("INVALID_STATE"), ErrorMessage: /lost is created/ }, "still created");
+    // The runtime has lost what it knew of it.
+    rmSync(`${agent.directory}/state/lost`, { recursive: true });
+    const failed = await host.request("ExecuteProcess", executeBody("lost"));
+    t.not(failed.Result, 0);
+    t.notMatch(failed.ErrorMessage, TRACE);
+    await host.take(({ body }) => body.ContainerId === "lost" && body.Type !== undefined, "the notification");
+    for (const parameters of [{}, execParameters(["/bin/true"])]) {
+      const reply = await host.request("ExecuteProcess", executeBody("lost", parameters));
+      t.match(reply, {
+        Result: code("INVALID_STATE"),
+        ErrorMessage: /container lost is stopped; cannot .*, as it could not be started: .*does not exist/,
+      });
+    }
+    t.equal((await host.request("Start", { ContainerId: "lost" })).Result, 0, "says nothing, as ever");
+    t.equal((await host.request("ShutdownForced", { ContainerId: "lost" })).Result, code("SYSTEM_NOT_FOUND"));
+    t.equal((await host.request("DeleteContainerState", { ContainerId: "lost" })).Result, 0);
+    t.notOk(existsSync(bundle("lost")), "nothing is left");
+    t.equal((await create("lost")).Result, 0, "the id is free");
+    t.equal((await host.request("DeleteContainerState", { ContainerId: "lost" })).Result, 0);
+  });
+});
