@@ -7,6 +7,7 @@ import { Supervisor } from "../linux/supervisor.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
 import { OciRuntime } from "../runtime/runc/runc.ts";
 import { transportFromFlag } from "../stdio/transport-flag.ts";
+import { detachBelow } from "../storage/detach-below.ts";
 import { Bridge } from "./bridge/bridge.ts";
 import type { ByteStream } from "./bridge/connection.ts";
 import { type Flags, flagsHelp, parseFlags } from "./flags.ts";
@@ -122,8 +123,13 @@ class Agent {
     this.#log.info({ why }, "ending");
     this.#stop.abort();
     await this.#uvm.close();
-    if (this.#flags["private-directory"]) {
-      await rm(this.#flags["private-directory"], { recursive: true, force: true });
+    const directory = this.#flags["private-directory"];
+    if (directory) {
+      // What is behind a mount point belongs to somebody else, and what could not be unmounted must not stay.
+      for (const failure of await detachBelow(directory)) {
+        this.#log.error({ error: describeError(failure) }, "could not unmount");
+      }
+      await rm(directory, { recursive: true, force: true });
     }
     await this.#log.drained(LOG_DRAIN_MS);
     process.exit(exitCode);

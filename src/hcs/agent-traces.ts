@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { access, constants, mkdtemp, readdir, readFile, rm, rmdir } from "node:fs/promises";
+import { access, constants, mkdtemp, readdir, readFile, realpath, rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -16,7 +16,8 @@ export async function makePrivateDirectory(): Promise<string> {
   );
   const prefix = join(parent, "lcow-gcs-");
   try {
-    return await mkdtemp(prefix);
+    // Without links, on the way of which the agent mounts nothing.
+    return await realpath(await mkdtemp(prefix));
   } catch (cause) {
     throw new AgentError("SYSTEM_CALL_FAILED", `cannot make a directory ${prefix}XXXXXX`, { cause });
   }
@@ -50,7 +51,8 @@ export async function removeTraces(traces: AgentTraces): Promise<void> {
   for (const cgroup of await cgroupsAt(traces.cgroupParent)) {
     await rmdir(cgroup).catch((cause: unknown) => failures.push(cause));
   }
-  for (const mountPoint of await mountPointsBelow(directory)) await attempt("umount", "--", mountPoint);
+  for (const mountPoint of await mountPointsBelow(directory))
+    await attempt("umount", "--lazy", "--", mountPoint);
   // Never remove across a mount point: what is behind it belongs to somebody else.
   const mounted = await mountPointsBelow(directory);
   if (mounted.length === 0 && failures.length === 0) {

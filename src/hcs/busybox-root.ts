@@ -1,29 +1,16 @@
 import { execFile } from "node:child_process";
 import { constants, type Stats } from "node:fs";
-import {
-  chmod,
-  copyFile,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
-import { homedir } from "node:os";
+import { chmod, copyFile, mkdir, open, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { AgentError } from "../errors.ts";
+import { cacheEntries } from "./cache/cache.ts";
+import type { Lease } from "./cache/entries.ts";
 
 const CANDIDATES = ["/bin/busybox", "/usr/bin/busybox"];
 /** Changes when the layout below does, so that a root of an older version is not taken for one of this. */
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 const LIST_TIMEOUT_MS = 10_000;
-/** Long enough for the slowest build; a directory of an interrupted one is removed after it. */
-const ABANDONED_AFTER_MS = 10 * 60_000;
 
 const DIRECTORIES = [
   "bin",
@@ -54,45 +41,47 @@ export const BUSYBOX_TEMPORARY_DIRECTORIES = ["/tmp", "/run", "/root", "/var", "
 
 /**
  * A small root file system: /bin/sh and the other applets of the machine's static busybox. Made on first use in
- * the user's cache directory and shared from then on, so containers must have it read-only.
- * @returns its absolute path
- * @throws AgentError INVALID_ARGUMENT when there is no static busybox, SYSTEM_CALL_FAILED
+ * the user's cache directory and shared from then on, so nothing may write to it: neither a container nor its
+ * runtime, which makes mount points.
+ * @returns its absolute path, in use until it is released
+ * @throws AgentError INVALID_ARGUMENT when there is no static busybox or the cache is not safe, SYSTEM_CALL_FAILED
  */
-export async function busyboxRoot(cacheDirectory = defaultCacheDirectory()): Promise<string> {
+export async function busyboxRoot(): Promise<Lease> {
   const busybox = await findBusybox();
-  const { size, mtimeMs } = busybox.stats;
-  const name = `busybox-root-${LAYOUT_VERSION}-${size}-${Math.trunc(mtimeMs)}`;
-  const path = join(cacheDirectory, name);
-  if (await exists(path)) return path;
+  const roots = await cacheEntries("roots");
+  const name = rootName(busybox);
+  const found = roots.take(name);
+  if (found !== undefined) return found;
+  const made = roots.stagingPath();
   try {
-    await mkdir(cacheDirectory, { recursive: true, mode: 0o755 });
-    await removeAbandoned(cacheDirectory);
-    const made = await mkdtemp(join(cacheDirectory, ".making-"));
-    try {
-      await fill(made, busybox.path);
-      await rename(made, path);
-    } catch (cause) {
-      await rm(made, { recursive: true, force: true });
-      // Somebody else was faster.
-      if (!(await exists(path))) throw cause;
-    }
+    await mkdir(made, { mode: 0o700 });
+    await fill(made, busybox.path);
+    return roots.add(made, name);
   } catch (cause) {
+    await rm(made, { recursive: true, force: true });
     throw new AgentError(
       "SYSTEM_CALL_FAILED",
-      `cannot make a root file system in ${cacheDirectory}; give one with --root`,
-      {
-        cause,
-      },
+      `cannot make a root file system in ${roots.directory}; give one with --root`,
+      { cause },
     );
   }
-  return path;
 }
 
-function defaultCacheDirectory(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "lcow-gcs");
+/** What the root that would be used now is called in the cache; undefined without a busybox to make one of. */
+export async function currentRootName(): Promise<string | undefined> {
+  return await findBusybox().then(rootName, () => undefined);
 }
 
-async function findBusybox(): Promise<{ path: string; stats: Stats }> {
+function rootName({ stats: { size, mtimeMs } }: Busybox): string {
+  return `busybox-root-${LAYOUT_VERSION}-${size}-${Math.trunc(mtimeMs)}`;
+}
+
+interface Busybox {
+  readonly path: string;
+  readonly stats: Stats;
+}
+
+async function findBusybox(): Promise<Busybox> {
   for (const path of CANDIDATES) {
     const stats = await stat(path).catch(() => undefined);
     // With a program interpreter it would look for libraries that the root has not.
@@ -133,22 +122,4 @@ async function fill(root: string, busybox: string): Promise<void> {
   await chmod(join(root, "bin/busybox"), 0o755);
   const applets = stdout.split("\n").filter((applet) => /^[\w[.-]+$/.test(applet) && applet !== "busybox");
   for (const applet of applets) await symlink("busybox", join(root, "bin", applet));
-}
-
-async function removeAbandoned(cacheDirectory: string): Promise<void> {
-  for (const entry of await readdir(cacheDirectory)) {
-    if (!entry.startsWith(".making-")) continue;
-    const path = join(cacheDirectory, entry);
-    const stats = await stat(path).catch(() => undefined);
-    if (stats !== undefined && Date.now() - stats.mtimeMs > ABANDONED_AFTER_MS) {
-      await rm(path, { recursive: true, force: true });
-    }
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }

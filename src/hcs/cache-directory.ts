@@ -1,15 +1,26 @@
-import { mkdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
+import { makePrivate } from "./cache/trusted-directory.ts";
+
+const REMEDY = "set XDG_CACHE_HOME to a directory of your own";
+
+/** $XDG_CACHE_HOME/lcow-gcs, by default below ~/.cache; whether it is there or not. */
+export function cacheHome(): string {
+  const configured = process.env.XDG_CACHE_HOME;
+  // A relative one is ignored, as the XDG base directory specification asks.
+  const parent = configured !== undefined && isAbsolute(configured) ? configured : join(homedir(), ".cache");
+  return join(parent, "lcow-gcs");
+}
 
 /**
- * Where things are kept that can be made again: `$XDG_CACHE_HOME/lcow-gcs/NAME`, by default below ~/.cache.
- * Relative values are ignored, as the XDG base directory specification asks.
+ * Where things are kept that can be made again: the only place that says so. What is there is this user's alone, or
+ * an error: it is used without looking, by root too, and some of it tells what is in files that others must not read.
+ * @throws AgentError INVALID_ARGUMENT, SYSTEM_CALL_FAILED
  */
 export async function cacheDirectory(name: string): Promise<string> {
-  const configured = process.env.XDG_CACHE_HOME;
-  const parent = configured !== undefined && isAbsolute(configured) ? configured : join(homedir(), ".cache");
-  const directory = join(parent, "lcow-gcs", name);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const home = cacheHome();
+  makePrivate(home, REMEDY);
+  const directory = join(home, name);
+  makePrivate(directory, REMEDY);
   return directory;
 }

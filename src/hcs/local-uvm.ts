@@ -1,14 +1,15 @@
-import { realpath, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AgentError } from "../errors.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
 import { type AgentTraces, makePrivateDirectory, removeTraces } from "./agent-traces.ts";
 import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
+import type { Lease } from "./cache/entries.ts";
 import type { GuestConnection } from "./guest-connection.ts";
 import { LocalAgent, type LocalAgentOptions } from "./local-agent.ts";
 import { inspectMachine, type Machine } from "./machine.ts";
+import { largestScratch, MOUNT_POINT_BYTES, resolveDirectory } from "./root-directory.ts";
 import { UnixHostTransport } from "./unix-host-transport.ts";
-import type { ContainerRoot, UtilityVm } from "./utility-vm.ts";
+import type { ContainerRoot, RootOptions, UtilityVm } from "./utility-vm.ts";
 
 const DIAL_TIMEOUT_MS = 30_000;
 /** How long the agent may take to end its containers, before it is killed and cleaned up after. */
@@ -31,6 +32,9 @@ export class LocalUvm implements UtilityVm {
   /** How the agent calls the OCI runtime. */
   readonly runtime: { readonly command: string; readonly root: string };
   readonly #parts: Parts;
+  /** Of what its containers' roots are above. */
+  readonly #leases = new Set<Lease>();
+  #roots = 0;
   #closing: Promise<void> | undefined;
 
   /**
@@ -80,16 +84,61 @@ export class LocalUvm implements UtilityVm {
     if (machine.maximumOpenFiles !== undefined) this.maximumOpenFiles = machine.maximumOpenFiles;
   }
 
-  async prepareRoot(directory?: string): Promise<ContainerRoot> {
+  async prepareRoot(directory?: string, { readWrite = false }: RootOptions = {}): Promise<ContainerRoot> {
     if (directory === undefined) {
-      const path = await busyboxRoot();
-      return { path, readonly: true, temporaryDirectories: BUSYBOX_TEMPORARY_DIRECTORIES };
+      if (readWrite)
+        throw new AgentError("INVALID_ARGUMENT", "the default root is shared and never written to");
+      const root = await busyboxRoot();
+      this.#leases.add(root);
+      const union = await this.#unite(root.path, MOUNT_POINT_BYTES);
+      return {
+        path: union.path,
+        readonly: true,
+        temporaryDirectories: BUSYBOX_TEMPORARY_DIRECTORIES,
+        release: async () => {
+          await union.release();
+          root.release();
+          this.#leases.delete(root);
+        },
+      };
     }
-    const path = await realpath(directory).catch(() => undefined);
-    if (path === undefined || !(await stat(path)).isDirectory()) {
-      throw new AgentError("INVALID_ARGUMENT", `root ${directory} is no directory`);
-    }
-    return { path, readonly: false, temporaryDirectories: [] };
+    const path = await resolveDirectory(directory);
+    if (readWrite) return { path, readonly: false, temporaryDirectories: [] };
+    const union = await this.#unite(path, largestScratch()).catch((cause: unknown) => {
+      throw new AgentError(
+        "MOUNT_FAILED",
+        `no writable layer can be put above the root ${directory}; copy it to another file system, or write to the directory itself (--read-write)`,
+        { cause },
+      );
+    });
+    return { ...union, readonly: false, temporaryDirectories: [] };
+  }
+
+  /** A union of a directory, which is not written to, and memory. */
+  async #unite(directory: string, bytes: number): Promise<{ path: string; release(): Promise<void> }> {
+    const { guest, traces } = this.#parts;
+    const number = this.#roots++;
+    const path = join(traces.directory, "roots", String(number));
+    await guest.modify({
+      ResourceType: "CombinedLayers",
+      RequestType: "Add",
+      Settings: {
+        ContainerRootPath: path,
+        Layers: [{ Path: directory }],
+        ScratchPath: join(traces.directory, "scratch", String(number)),
+        ScratchSizeInBytes: bytes,
+      },
+    });
+    return {
+      path,
+      async release() {
+        await guest.modify({
+          ResourceType: "CombinedLayers",
+          RequestType: "Remove",
+          Settings: { ContainerRootPath: path },
+        });
+      },
+    };
   }
 
   bundlePath(containerId: string): string {
@@ -116,6 +165,7 @@ export class LocalUvm implements UtilityVm {
     agent.expectEnd();
     await guest.close();
     await endAgent(agent, transport, traces);
+    for (const lease of this.#leases) lease.release();
   }
 }
 

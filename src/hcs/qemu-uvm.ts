@@ -1,13 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { AgentError } from "../errors.ts";
 import { AgentOutput } from "./agent-output.ts";
-import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
+import { DiskRoots } from "./disk-roots.ts";
 import { GuestConnection } from "./guest-connection.ts";
-import { layerImage } from "./layers/layer-image.ts";
-import { makeScratchImage } from "./layers/scratch-disk.ts";
 import type { QemuConfig } from "./qemu/config.ts";
 import { QemuVm } from "./qemu/qemu-vm.ts";
-import type { ContainerRoot, UtilityVm } from "./utility-vm.ts";
+import type { ContainerRoot, RootOptions, UtilityVm } from "./utility-vm.ts";
 
 /** vsock ports of the host that the guest's command line names, as hcsshim's does. */
 const ENTROPY_PORT = 1;
@@ -17,8 +15,6 @@ const ENTROPY_BYTES = 512;
 const AGENT_TIMEOUT_MS = 60_000;
 /** How long a guest may take to sync and power off, before it is ended. */
 const POWER_OFF_TIMEOUT_MS = 10_000;
-/** A sparse file: what a container does not write costs nothing. */
-const SCRATCH_BYTES = 16 * 2 ** 30;
 
 /** What the guest runs: hcsshim's own command line for its agent. Source: hcsshim internal/uvm/create_lcow.go. */
 export function agentArguments(logLevel: string, ociRuntime = "runc"): string[] {
@@ -68,7 +64,7 @@ export class QemuUvm implements UtilityVm {
   readonly vm: QemuVm;
   readonly died: Promise<AgentError>;
   readonly hasUnifiedCgroups = true;
-  #nextLun: number;
+  readonly #roots: DiskRoots;
   #closing: Promise<void> | undefined;
 
   /**
@@ -106,7 +102,7 @@ export class QemuUvm implements UtilityVm {
   }
 
   private constructor(vm: QemuVm, guest: GuestConnection, services: Services, firstRootLun: number) {
-    this.#nextLun = firstRootLun;
+    this.#roots = new DiskRoots(vm, guest, firstRootLun);
     this.vm = vm;
     this.guest = guest;
     this.died = vm.exited.then(({ error }) => {
@@ -118,28 +114,8 @@ export class QemuUvm implements UtilityVm {
     });
   }
 
-  async prepareRoot(directory?: string): Promise<ContainerRoot> {
-    const number = this.#nextLun;
-    const layerLun = this.#nextLun++;
-    const layer = await layerImage(directory ?? (await busyboxRoot()));
-    await this.vm.attachDisk({ path: layer.path, readonly: true, lun: layerLun });
-    const layerPath = `/run/mounts/scsi/m${layerLun}`;
-    await this.#mountDisk(layerLun, layerPath, true);
-    if (directory === undefined) {
-      return { path: layerPath, readonly: true, temporaryDirectories: BUSYBOX_TEMPORARY_DIRECTORIES };
-    }
-    // The directory itself stays as it is: the container writes to a disk of its own, gone with the machine.
-    const scratchLun = this.#nextLun++;
-    await this.#attachScratch(scratchLun);
-    const scratchPath = `/run/mounts/scsi/m${scratchLun}`;
-    await this.#mountDisk(scratchLun, scratchPath, false);
-    const path = `/run/lcow/root${number}`;
-    await this.guest.modify({
-      ResourceType: "CombinedLayers",
-      RequestType: "Add",
-      Settings: { ContainerRootPath: path, Layers: [{ Path: layerPath }], ScratchPath: scratchPath },
-    });
-    return { path, readonly: false, temporaryDirectories: [] };
+  async prepareRoot(directory?: string, options?: RootOptions): Promise<ContainerRoot> {
+    return await this.#roots.prepare(directory, options);
   }
 
   bundlePath(containerId: string): string {
@@ -153,24 +129,6 @@ export class QemuUvm implements UtilityVm {
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
-  }
-
-  async #attachScratch(lun: number): Promise<void> {
-    const scratch = await makeScratchImage(SCRATCH_BYTES);
-    try {
-      await this.vm.attachDisk({ path: scratch.path, lun });
-    } finally {
-      // QEMU has it open now, and nobody else needs it.
-      await scratch.close();
-    }
-  }
-
-  async #mountDisk(lun: number, path: string, readonly: boolean): Promise<void> {
-    await this.guest.modify({
-      ResourceType: "MappedVirtualDisk",
-      RequestType: "Add",
-      Settings: { MountPath: path, Lun: lun, Controller: 0, ReadOnly: readonly },
-    });
   }
 
   /** For `await using`: close(). */
@@ -188,6 +146,7 @@ export class QemuUvm implements UtilityVm {
     await this.vm.waitForExit({ timeoutMs: POWER_OFF_TIMEOUT_MS }).catch(() => undefined);
     await this.guest.close();
     await this.vm.close();
+    this.#roots.close();
   }
 }
 

@@ -12,11 +12,13 @@ export interface UtilityVm {
   readonly maximumOpenFiles?: number;
 
   /**
-   * Makes a root file system ready for a container.
+   * Makes a root file system ready for a container. What the container or its runtime writes goes to a layer above
+   * the directory and is gone with the root.
    * @param directory on this machine; absent, the small busybox root that comes with the guest.
-   * @throws AgentError INVALID_ARGUMENT when there is no such directory
+   * @throws AgentError INVALID_ARGUMENT when there is no such directory; NOT_SUPPORTED when it shall be written to
+   *   and the guest cannot; MOUNT_FAILED when no layer can be put above it
    */
-  prepareRoot(directory?: string): Promise<ContainerRoot>;
+  prepareRoot(directory?: string, options?: RootOptions): Promise<ContainerRoot>;
 
   /** Directory in the guest for the agent's files about a container. */
   bundlePath(containerId: string): string;
@@ -28,10 +30,17 @@ export interface UtilityVm {
   close(): Promise<void>;
 }
 
+export interface RootOptions {
+  /** The container writes to the directory itself. Default false. */
+  readonly readWrite?: boolean;
+}
+
 export interface ContainerRoot {
   /** Absolute, as the guest sees it. */
   readonly path: string;
   readonly readonly: boolean;
-  /** Directories that must be tmpfs mounts of the container's own, since the root is shared. */
+  /** Directories that become tmpfs mounts of the container's own, since the rest is read-only. */
   readonly temporaryDirectories: readonly string[];
+  /** Takes it away again, once no container uses it; the end of the guest does so, too. Absent: nothing to take. */
+  release?(): Promise<void>;
 }

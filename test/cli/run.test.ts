@@ -7,7 +7,6 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
-  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -115,13 +114,10 @@ test("the default root is read-only but for memory; nothing a container writes i
   t.match(await run(t, "--", "/bin/ls", "/tmp"), { status: 0, stdout: "" });
 });
 
-test("--root is written to; what is no directory is refused; links in it lead nowhere outside", async (t) => {
+test("what is no directory is refused as --root; links in it lead nowhere outside", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "lcow-root-"));
   t.teardown(() => rmSync(directory, { recursive: true }));
   const root = copyRootfs(join(directory, "root"));
-  t.match(await run(t, "--root", root, "--", "/bin/sh", "-c", "echo kept >/file"), { status: 0 });
-  t.equal(readFileSync(join(root, "file"), "utf8"), "kept\n");
-
   t.match(await run(t, "--root", join(directory, "nonesuch"), "--", "/bin/true"), {
     status: 2,
     stderr: /nonesuch: there is no such directory/,
@@ -133,7 +129,7 @@ test("--root is written to; what is no directory is refused; links in it lead no
   t.match(await run(t, "--root", root, "-u", "outsider", "--", "/bin/id"), { status: 125 });
   mkdirSync(join(directory, "outside"));
   symlinkSync(join(directory, "outside"), join(root, "link"));
-  await run(t, "--root", root, "-w", "/link/made", "--", "/bin/true");
+  await run(t, "--root", root, "--read-write", "-w", "/link/made", "--", "/bin/true");
   t.notOk(existsSync(join(directory, "outside/made")));
 });
 

@@ -41,7 +41,11 @@ const ROOT: OptionDescription<string> = {
   value: "DIR",
   read: readDirectory,
   completes: "directory",
-  help: "root file system; with --local the container writes to it, in a virtual\nmachine to a disk of its own; the default is a small busybox one,\nread-only, with /tmp, /run, /root, /var and /home in memory",
+  help: "root file system: DIR stays as it is, and what the container writes is gone\nwith it; the default is a small busybox one, read-only, with /tmp, /run,\n/root, /var and /home in memory",
+};
+const READ_WRITE: OptionDescription = {
+  name: "read-write",
+  help: "with --local and --root: the container writes to DIR itself",
 };
 const HOSTNAME: OptionDescription<string> = {
   name: "hostname",
@@ -69,6 +73,7 @@ export const CONTAINER_OPTIONS: readonly OptionDescription[] = [
   MEMORY,
   CPUS,
   ROOT,
+  READ_WRITE,
   HOSTNAME,
   ...SECURITY_OPTIONS,
   OCI_RUNTIME,
@@ -83,6 +88,8 @@ export interface ContainerRequest {
   readonly session: SessionOptions;
   readonly process: ProcessRequest;
   readonly root: string | undefined;
+  /** The container writes to the root directory itself. */
+  readonly readWrite: boolean;
   readonly hostname: string | undefined;
   /** Bytes. */
   readonly memoryLimit: number | undefined;
@@ -114,12 +121,26 @@ export function readContainer(found: ParsedArguments, command: readonly string[]
       cpus: cpuLimit === undefined ? undefined : Math.ceil(cpuLimit),
     },
     process: readProcess(found, command),
-    root: found.read(ROOT),
+    ...readRoot(found),
     hostname: found.read(HOSTNAME),
     memoryLimit,
     cpuLimit,
     security: readSecurity(found),
   };
+}
+
+function readRoot(found: ParsedArguments): Pick<ContainerRequest, "root" | "readWrite"> {
+  const root = found.read(ROOT);
+  const readWrite = found.has(READ_WRITE.name);
+  if (readWrite && root === undefined) {
+    throw new UsageError("--read-write needs --root DIR: the default root is shared and never written to");
+  }
+  if (readWrite && !found.has(LOCAL.name)) {
+    throw new UsageError(
+      "--read-write needs --local: a virtual machine has a copy of DIR as a disk, which is not written back",
+    );
+  }
+  return { root, readWrite };
 }
 
 /** Absolute, since the service has another working directory. */

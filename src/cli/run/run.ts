@@ -27,6 +27,8 @@ export interface RunOptions extends SessionOptions {
   /** Processors. */
   readonly cpuLimit: number | undefined;
   readonly root: string | undefined;
+  /** The container writes to the root directory itself. */
+  readonly readWrite: boolean;
   readonly hostname: string | undefined;
   /** Tell how long each stage of the boot took. */
   readonly times: boolean;
@@ -65,7 +67,7 @@ async function runContainer(
   const signal = signals.aborted;
   const name = randomBytes(6).toString("hex");
   const id = `lcow-${name}`;
-  const root = await uvm.prepareRoot(options.root);
+  const root = await uvm.prepareRoot(options.root, { readWrite: options.readWrite });
   const size = options.terminal ? windowSize() : undefined;
   const spec = makeDefaultSpec({
     args: options.command,

@@ -30,7 +30,7 @@ export async function makeDocument(
   request: ContainerRequest,
   owner: string | undefined,
 ): Promise<ComputeSystemDocument> {
-  const { session, root, hostname, memoryLimit, cpuLimit, security } = request;
+  const { session, root, readWrite, hostname, memoryLimit, cpuLimit, security } = request;
   return {
     Owner: owner ?? userInfo().username,
     VirtualMachine: {
@@ -43,7 +43,7 @@ export async function makeDocument(
     Container: {
       ...(memoryLimit !== undefined && { Memory: { SizeInMB: memoryLimit / MIB } }),
       ...(cpuLimit !== undefined && { Processor: { Count: cpuLimit } }),
-      ...(root !== undefined && { Storage: { Path: root } }),
+      ...(root !== undefined && { Storage: { Path: root, ...(readWrite && { ReadWrite: true }) } }),
       ...(hostname !== undefined && { GuestOs: { HostName: hostname } }),
       ...(Object.keys(security).length > 0 && { Security: securityDocument(security) }),
     },

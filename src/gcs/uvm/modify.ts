@@ -53,11 +53,13 @@ async function addDisk(disk: MappedVirtualDisk, mounts: UvmMounts): Promise<void
 }
 
 async function addLayers(layers: CombinedLayers, mounts: UvmMounts): Promise<void> {
+  if (layers.ScratchPath && layers.ScratchSizeInBytes) mounts.check(layers.ScratchPath);
   await mounts.add(layers.ContainerRootPath, () =>
     mountOverlay({
       target: layers.ContainerRootPath,
       layers: (layers.Layers ?? []).map(({ Path }) => Path),
       scratch: layers.ScratchPath || undefined,
+      scratchBytes: layers.ScratchSizeInBytes || undefined,
     }),
   );
 }

@@ -30,6 +30,9 @@ export class UvmMounts {
   readonly #directories: readonly string[];
   /** By target; undefined while it is being mounted. */
   readonly #mounts = new Map<string, Mounted | undefined>();
+  /** Mounts under way: close() waits for them. */
+  readonly #adding = new Set<Promise<void>>();
+  #isClosing = false;
 
   /** @param privateDirectory below which everything may be mounted, too */
   constructor(privateDirectory?: string) {
@@ -41,8 +44,19 @@ export class UvmMounts {
    *   and what `mount` throws.
    */
   async add(target: string, mount: () => Promise<Mounted>): Promise<void> {
-    this.#check(target);
+    this.check(target);
+    if (this.#isClosing) throw new AgentError("INVALID_STATE", `${target}: the agent is ending`);
     if (this.#mounts.has(target)) throw new AgentError("INVALID_STATE", `${target} is mounted already`);
+    const adding = this.#add(target, mount);
+    this.#adding.add(adding);
+    try {
+      await adding;
+    } finally {
+      this.#adding.delete(adding);
+    }
+  }
+
+  async #add(target: string, mount: () => Promise<Mounted>): Promise<void> {
     this.#mounts.set(target, undefined);
     try {
       this.#mounts.set(target, await mount());
@@ -63,7 +77,8 @@ export class UvmMounts {
     this.#mounts.delete(target);
   }
 
-  #check(target: string): void {
+  /** @throws AgentError INVALID_ARGUMENT for a target where hosts may mount nothing */
+  check(target: string): void {
     // Of a path that climbs or is not absolute, what mounts it tells more.
     const plain = join(target).replace(/\/$/, "");
     const isBelow = (directory: string) => plain.startsWith(`${directory}/`);
@@ -77,6 +92,8 @@ export class UvmMounts {
 
   /** Unmounts all, latest first. @returns what could not be unmounted. */
   async close(): Promise<unknown[]> {
+    this.#isClosing = true;
+    await Promise.allSettled(this.#adding);
     const failures: unknown[] = [];
     for (const target of [...this.#mounts.keys()].reverse()) {
       try {

@@ -3,12 +3,7 @@ import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { GuestContainer } from "../guest-container.ts";
 import type { GuestProcess } from "../guest-process.ts";
 import { modifyContainer } from "./container-modify.ts";
-import {
-  type GuestMount,
-  type PreparedContainer,
-  prepareContainer,
-  releaseContainer,
-} from "./container-spec.ts";
+import { type GuestMount, type PreparedContainer, prepareContainer } from "./container-spec.ts";
 import type { CallOptions } from "./cow.ts";
 import type { HostedOciDocument } from "./document.ts";
 import type { ContainerDocument } from "./document-parts.ts";
@@ -43,6 +38,7 @@ export interface ContainerHost {
 interface MadeContainer {
   readonly guest: GuestContainer;
   readonly spec: OciSpec;
+  release?(): Promise<void>;
 }
 
 /**
@@ -242,7 +238,7 @@ export class ContainerKind implements SystemKind, Freezable {
     try {
       const made = await this.#made?.catch(() => undefined);
       await made?.guest.deleteState();
-      if (made !== undefined) await releaseContainer(this.#id, this.#document, this.vm);
+      await made?.release?.();
     } catch (error) {
       // With the guest all of it is gone anyway.
       if (!(error instanceof AgentError && error.code === "TRANSPORT_CLOSED")) throw error;
@@ -261,22 +257,27 @@ export class ContainerKind implements SystemKind, Freezable {
       return await made;
     } catch (cause) {
       this.#made = undefined;
-      await releaseContainer(this.#id, this.#document, this.vm).catch(() => undefined);
       throw cause;
     }
   }
 
   async #make(prepared: PreparedContainer, options: CallOptions): Promise<MadeContainer> {
-    const { spec, bundlePath, scratchPath } = prepared;
-    const guest = await this.vm.uvm.guest.createContainer(this.#id, {
-      bundlePath,
-      spec,
-      ...(scratchPath !== undefined && { scratchDirPath: scratchPath }),
-      ...options,
-    });
-    guest.exited.then(this.#exit.resolve, this.#exit.reject);
-    if (this.#isStarted) await guest.start(options);
-    return { guest, spec };
+    const { spec, bundlePath, scratchPath, release } = prepared;
+    try {
+      const guest = await this.vm.uvm.guest.createContainer(this.#id, {
+        bundlePath,
+        spec,
+        ...(scratchPath !== undefined && { scratchDirPath: scratchPath }),
+        ...options,
+      });
+      guest.exited.then(this.#exit.resolve, this.#exit.reject);
+      if (this.#isStarted) await guest.start(options);
+      return { guest, spec, ...(release && { release }) };
+    } catch (cause) {
+      // Why it was not made is what matters; what is left goes with the guest.
+      await release?.().catch(() => undefined);
+      throw cause;
+    }
   }
 }
 

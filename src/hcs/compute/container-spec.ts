@@ -1,6 +1,7 @@
 import { AgentError } from "../../errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import { makeDefaultSpec, type SecuritySettings } from "../default-spec.ts";
+import { MOUNT_POINT_BYTES } from "../root-directory.ts";
 import type { ContainerRoot } from "../utility-vm.ts";
 import type { ContainerDocument } from "./document-parts.ts";
 import type { RunningVm } from "./driver.ts";
@@ -16,6 +17,8 @@ export interface PreparedContainer {
   readonly spec: OciSpec;
   readonly bundlePath: string;
   readonly scratchPath?: string;
+  /** Takes away what was mounted for it, once it is deleted. */
+  release?(): Promise<void>;
 }
 
 /** A directory of the VM that the container sees. */
@@ -23,6 +26,11 @@ export interface GuestMount {
   readonly source: string;
   readonly destination: string;
   readonly readOnly: boolean;
+}
+
+interface FirstProcess {
+  readonly parameters: CheckedParameters;
+  readonly mounts: readonly GuestMount[];
 }
 
 /**
@@ -34,36 +42,68 @@ export async function prepareContainer(
   id: string,
   document: ContainerDocument,
   vm: RunningVm,
-  first: { readonly parameters: CheckedParameters; readonly mounts: readonly GuestMount[] },
+  first: FirstProcess,
 ): Promise<PreparedContainer> {
   const { parameters } = first;
-  const { uvm } = vm;
-  const bundlePath = uvm.bundlePath(id);
-  const layers = document.Storage?.Layers ?? [];
+  const bundlePath = vm.uvm.bundlePath(id);
   if (parameters.OCISpecification !== undefined) {
     checkNothingBeside(document, first.mounts);
     return { spec: parameters.OCISpecification, bundlePath };
   }
-  const root =
-    layers.length > 0
-      ? {
-          path: `${bundlePath}/rootfs`,
-          readonly: document.Storage?.Path === undefined,
-          temporaryDirectories: [],
-        }
-      : await uvm.prepareRoot(document.Storage?.Path);
-  if (layers.length > 0) {
-    await uvm.guest.modify({
-      ResourceType: "CombinedLayers",
-      RequestType: "Add",
-      Settings: {
-        ContainerID: id,
-        ContainerRootPath: root.path,
-        Layers: layers.map(({ Id, Path }) => ({ Id, Path })),
-        ScratchPath: document.Storage?.Path,
-      },
-    });
+  const root = await prepareStorage(id, document, vm);
+  try {
+    const spec = await makeSpec(id, document, vm, { ...first, root });
+    return { bundlePath, spec, ...(root.release && { release: root.release }) };
+  } catch (cause) {
+    await root.release?.();
+    throw cause;
   }
+}
+
+/** A container's root, united of the document's layers or its directory. */
+async function prepareStorage(
+  id: string,
+  { Storage = {} }: ContainerDocument,
+  { uvm }: RunningVm,
+): Promise<ContainerRoot> {
+  const { Layers = [], Path, ReadWrite } = Storage;
+  if (Layers.length === 0) {
+    return await uvm.prepareRoot(Path, { ...(ReadWrite === true && { readWrite: true }) });
+  }
+  if (ReadWrite === true) {
+    const message = "Container.Storage.ReadWrite: layers are not written to, and Path is in any case";
+    throw new AgentError("INVALID_ARGUMENT", message);
+  }
+  const path = `${uvm.bundlePath(id)}/rootfs`;
+  const union = { ContainerID: id, ContainerRootPath: path };
+  await uvm.guest.modify({
+    ResourceType: "CombinedLayers",
+    RequestType: "Add",
+    Settings: {
+      ...union,
+      Layers: Layers.map((layer) => ({ Id: layer.Id, Path: layer.Path })),
+      // Without a directory for it there is room for mount points, and for nothing of the container's.
+      ...(Path === undefined
+        ? { ScratchPath: `${uvm.bundlePath(id)}/scratch`, ScratchSizeInBytes: MOUNT_POINT_BYTES }
+        : { ScratchPath: Path }),
+    },
+  });
+  return {
+    path,
+    readonly: Path === undefined,
+    temporaryDirectories: [],
+    release: () =>
+      uvm.guest.modify({ ResourceType: "CombinedLayers", RequestType: "Remove", Settings: union }),
+  };
+}
+
+async function makeSpec(
+  id: string,
+  document: ContainerDocument,
+  vm: RunningVm,
+  { parameters, mounts: others, root }: FirstProcess & { readonly root: ContainerRoot },
+): Promise<OciSpec> {
+  const { uvm } = vm;
   const base = makeDefaultSpec({
     args: ["/bin/sh"],
     rootPath: root.path,
@@ -79,19 +119,15 @@ export async function prepareContainer(
   const spec = base as unknown as OciSpec & { linux: { resources: object } };
   const process = parameters.OCIProcess ?? processLike(spec.process, parameters);
   const cpu = cpuResources(document);
-  const mounts = [...(await mappedDirectories(document, vm)), ...first.mounts];
-  if (layers.length === 0) checkMountPoints(root, mounts);
+  const mounts = [...(await mappedDirectories(document, vm)), ...others];
   return {
-    bundlePath,
-    spec: {
-      ...spec,
-      process,
-      mounts: [...(spec.mounts ?? []), ...mounts.map(makeBindMount)],
-      linux: { ...spec.linux, resources: { ...spec.linux.resources, ...(cpu && { cpu }) } },
-      ...(document.Networking?.Namespace && {
-        windows: { network: { networkNamespace: document.Networking.Namespace } },
-      }),
-    },
+    ...spec,
+    process,
+    mounts: [...(spec.mounts ?? []), ...mounts.map(makeBindMount)],
+    linux: { ...spec.linux, resources: { ...spec.linux.resources, ...(cpu && { cpu }) } },
+    ...(document.Networking?.Namespace && {
+      windows: { network: { networkNamespace: document.Networking.Namespace } },
+    }),
   };
 }
 
@@ -115,20 +151,6 @@ function securityOf({ Security = {} }: ContainerDocument): SecuritySettings {
     ...(NoNewPrivileges !== undefined && { noNewPrivileges: NoNewPrivileges }),
     ...(PidsLimit !== undefined && { pidsLimit: PidsLimit }),
   };
-}
-
-/** Takes away what prepareContainer() mounted. */
-export async function releaseContainer(
-  id: string,
-  document: ContainerDocument,
-  vm: RunningVm,
-): Promise<void> {
-  if ((document.Storage?.Layers ?? []).length === 0) return;
-  await vm.uvm.guest.modify({
-    ResourceType: "CombinedLayers",
-    RequestType: "Remove",
-    Settings: { ContainerID: id, ContainerRootPath: `${vm.uvm.bundlePath(id)}/rootfs` },
-  });
 }
 
 function cpuResources({ Processor }: ContainerDocument): object | undefined {
@@ -158,20 +180,6 @@ async function mappedDirectories({ MappedDirectories = [] }: ContainerDocument, 
       return { source, destination: ContainerPath, readOnly: ReadOnly === true };
     }),
   );
-}
-
-/**
- * A root that is shared has no room for new mount points.
- * @throws AgentError INVALID_ARGUMENT naming the mount
- */
-function checkMountPoints(root: ContainerRoot, mounts: readonly GuestMount[]): void {
-  if (!root.readonly) return;
-  for (const { destination } of mounts) {
-    if (root.temporaryDirectories.some((directory) => destination.startsWith(`${directory}/`))) continue;
-    const room = root.temporaryDirectories.join(", ");
-    const message = `${destination}: the container's root is read-only; mount below ${room}, or give it a root of its own`;
-    throw new AgentError("INVALID_ARGUMENT", message);
-  }
 }
 
 function makeBindMount({ source, destination, readOnly }: GuestMount) {

@@ -129,8 +129,13 @@ export const container = v.strictObject({
     v.strictObject({
       /** Read-only layers, the topmost first, by their paths in the utility VM. */
       Layers: v.optional(v.array(v.strictObject({ Id: v.optional(v.string()), Path: text }))),
-      /** The root file system: a directory on this machine. With layers: the directory for what is written. */
+      /**
+       * The root file system: a directory on this machine, which stays as it is: what the container writes is gone
+       * with it. With layers: the directory for what is written.
+       */
       Path: v.optional(text),
+      /** Ours: the container writes to the directory Path itself, where the driver can; default false. */
+      ReadWrite: v.optional(v.boolean()),
     }),
   ),
   /** Directories of this machine, where the driver can share them. */

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { access, constants, readFile, rename, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
@@ -28,8 +29,8 @@ export async function kvmWorks(qemu: string, kernel: string, device = "/dev/kvm"
   }
   const works = await printsUnderKvm(qemu, kernel);
   // Renamed into place: another process may read it now.
-  const fresh = `${file}.${process.pid}`;
-  await writeFile(fresh, JSON.stringify({ key, works }));
+  const fresh = `${file}.${randomUUID()}`;
+  await writeFile(fresh, JSON.stringify({ key, works }), { flag: "wx", mode: 0o600 });
   await rename(fresh, file);
   return works;
 }

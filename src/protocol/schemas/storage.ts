@@ -110,6 +110,8 @@ export const combinedLayers = object({
   ),
   /** Directory for the writable layer; empty: the union is read-only. */
   ScratchPath: optional(v.string()),
+  /** Ours, not hcsshim's: memory of at most this many bytes is mounted at ScratchPath first, gone with the union. */
+  ScratchSizeInBytes: optional(u53),
 });
 
 export type ScsiDevice = v.InferOutput<typeof scsiDevice>;

@@ -119,7 +119,7 @@ test("a container's document: root, mapped directories, layers", async (t) => {
   const directory = t.testdir({ shared: { "file.txt": "of this machine\n" } });
   const root = copyRootfs(`${directory}/root`);
   const own = await runningContainer(service, "own", {
-    Storage: { Path: root },
+    Storage: { Path: root, ReadWrite: true },
     MappedDirectories: [
       { HostPath: `${directory}/shared`, ContainerPath: "/shared", ReadOnly: true },
       { HostPath: directory, ContainerPath: "/writable" },
@@ -131,8 +131,18 @@ test("a container's document: root, mapped directories, layers", async (t) => {
       "cat /shared/file.txt; touch /shared/x || echo read-only; echo new > /writable/new; touch /written",
   });
   t.match(shown, { output: "of this machine\nread-only\n", code: 0 });
-  t.ok(existsSync(`${root}/written`));
+  t.ok(existsSync(`${root}/written`), "as was asked for");
   t.ok(existsSync(`${directory}/new`));
+
+  const kept = await runningContainer(service, "kept", { Storage: { Path: root } });
+  t.match(await run(kept, { CommandLine: "touch /lost; ls /lost", WorkingDirectory: "/made" }), {
+    output: "/lost\n",
+    code: 0,
+  });
+  t.notOk(existsSync(`${root}/lost`), "a root stays as it is");
+  t.notOk(existsSync(`${root}/made`), "and its working directory is made above it");
+  await kept.wait();
+  await kept.close();
 
   const layers = ["top", "bottom"].map((name) => `${directory}/${name}`);
   for (const layer of layers) mkdirSync(layer);
@@ -150,6 +160,15 @@ test("a container's document: root, mapped directories, layers", async (t) => {
   t.notOk(existsSync(`${root}/made`), "layers are not written to");
   await layered.wait();
   await layered.close();
+
+  const bare = await runningContainer(service, "bare", {
+    Storage: { Layers: [root].map((Path) => ({ Path })) },
+    MappedDirectories: [{ HostPath: `${directory}/shared`, ContainerPath: "/place/of/mount" }],
+  });
+  t.match(await run(bare, { CommandLine: "cat /place/of/mount/file.txt; touch /x || echo read-only" }), {
+    output: "of this machine\nread-only\n",
+  });
+  t.notOk(existsSync(`${root}/place`), "mount points are made above a layer");
 
   const nowhere = await runningContainer(service, "nowhere", { Storage: { Path: `${directory}/none` } });
   t.match(await rejection(nowhere.createProcess({ CommandArgs: ["true"] })), { name: "SystemError" });
