@@ -60,9 +60,27 @@ export function usageOf(name: string, verb: Verb): string {
   return ["Usage: lcow", name, "[OPTIONS]", ...operands].join(" ");
 }
 
+const WIDTH = 112;
+
+/** Breaks paragraphs into lines; one that is indented stays as it is. */
+function wrap(text: string): string {
+  const paragraphs = text.split("\n\n").map((paragraph) => {
+    if (paragraph.startsWith(" ")) return paragraph;
+    const lines = [""];
+    for (const word of paragraph.split(/\s+/)) {
+      const line = lines.at(-1) ?? "";
+      if (line === "") lines[lines.length - 1] = word;
+      else if (line.length + word.length < WIDTH) lines[lines.length - 1] = `${line} ${word}`;
+      else lines.push(word);
+    }
+    return lines.join("\n");
+  });
+  return paragraphs.join("\n\n");
+}
+
 export function helpOf(name: string, verb: Verb): string {
   const notes = verb.notes === undefined ? "" : `\n${verb.notes.trim()}\n`;
-  return `${usageOf(name, verb)}\n\n${verb.about.trim()}\n\nOptions:\n${formatOptions(optionsOf(verb))}\n${notes}`;
+  return `${usageOf(name, verb)}\n\n${wrap(verb.about.trim())}\n\nOptions:\n${formatOptions(optionsOf(verb))}\n${notes}`;
 }
 
 /**

@@ -4,7 +4,14 @@ import type { SecuritySettings } from "../../hcs/default-spec.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import type { SessionOptions } from "../run/session.ts";
 import { readCpus, readHostname, readMemory, readSystemName } from "../values.ts";
-import { LOG_LEVEL, MACHINE_OPTIONS, OCI_RUNTIME, readMachine, readMachineMemory } from "./machine.ts";
+import {
+  checkFits,
+  LOG_LEVEL,
+  MACHINE_OPTIONS,
+  OCI_RUNTIME,
+  readMachine,
+  readMachineMemory,
+} from "./machine.ts";
 import { PROCESS_OPTIONS, type ProcessRequest, readProcess } from "./process.ts";
 import { readSecurity, SECURITY_OPTIONS } from "./security.ts";
 
@@ -107,6 +114,7 @@ export function readContainer(found: ParsedArguments, command: readonly string[]
   const memoryLimit = found.read(MEMORY);
   const cpuLimit = found.read(CPUS);
   const machineMemory = found.read(VM_MEMORY);
+  if (memoryLimit !== undefined && !local) checkFits(memoryLimit, `--memory ${found.value(MEMORY.name)}`);
   const vmMemoryMiB =
     machineMemory !== undefined
       ? machineMemory / MIB

@@ -1,3 +1,4 @@
+import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import type { SessionOptions } from "../run/session.ts";
@@ -88,8 +89,15 @@ export function readMachineSize(found: ParsedArguments): Pick<SessionOptions, "v
 /** Bytes, whole MiB: QEMU's unit. */
 export function readMachineMemory(text: string, what: string): number {
   const bytes = readSize(text, what);
+  checkFits(bytes, what);
   if (bytes >= MIB) return Math.floor(bytes / MIB) * MIB;
   throw new UsageError(`${what}: too little for a machine; a number without a suffix is bytes`);
+}
+
+/** @throws UsageError for more memory than this machine has; that a little less may be too much QEMU's driver tells */
+export function checkFits(bytes: number, what: string): void {
+  if (bytes <= totalmem()) return;
+  throw new UsageError(`${what}: this machine has ${Math.floor(totalmem() / MIB)} MiB`);
 }
 
 /** What a machine is started with, but for its size. */
