@@ -57,6 +57,28 @@ export async function refuseSpecialFile(root: string, path: string): Promise<voi
   if (file !== undefined) checkKind(path, file);
 }
 
+/**
+ * The beginning of a regular file.
+ * @param maximum bytes; 0 only looks whether it is there.
+ * @returns "absent", or "unknown" for anything that is not to be read: no regular file, one that the kernel refuses.
+ * @throws AgentError SYSTEM_CALL_FAILED when there is no answer within 5 s.
+ */
+export async function readHeadInRoot(
+  root: string,
+  path: string,
+  maximum: number,
+): Promise<RootFile | "absent" | "unknown"> {
+  let file: RootFile | undefined;
+  try {
+    file = await read(root, path, maximum);
+  } catch (error) {
+    if (error instanceof AgentError && isSystemError(error.cause)) return "unknown";
+    throw error;
+  }
+  if (file === undefined) return "absent";
+  return (file.mode & constants.S_IFMT) === constants.S_IFREG ? file : "unknown";
+}
+
 /** UTF-8 bytes, each a character. */
 export function asBytes(text: string): string {
   return Buffer.from(text, "utf8").toString("latin1");

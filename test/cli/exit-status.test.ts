@@ -14,6 +14,8 @@ const TABLE: [command: string, status: number, said: RegExp][] = [
   ["/etc/passwd", 126, /\/etc\/passwd.*permission denied/i],
   ["/etc/passwd/x", 126, /not a directory/i],
   ["/loop", 126, /symbolic links/],
+  ["/text", 126, /"\/text" cannot be executed: it is no program of this kernel/],
+  ["/script", 126, /"\/script" cannot be executed: its interpreter "\/nonesuch" is not there/],
 ];
 /** Of the agent's own frames, in whatever form. */
 const TRACE = /\n\s*at |file:\/\/|Stack Trace|\.ts:\d/;
@@ -22,6 +24,8 @@ function makeRoot(t: { testdir(): string; teardown(undo: () => void): void }): s
   const directory = t.testdir();
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const root = copyRootfs(`${directory}/root`);
+  writeFileSync(`${root}/text`, "only text\n", { mode: 0o755 });
+  writeFileSync(`${root}/script`, "#!/nonesuch\n", { mode: 0o755 });
   symlinkSync("loop", `${root}/loop`);
   return root;
 }

@@ -1,5 +1,5 @@
 /** What a host is told of a process that could not be started, and what becomes of its container. */
-import { chmodSync, existsSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import t from "tap";
 import type { ErrorCode } from "../../src/errors.ts";
 import { errorFromResponse, HResult, toSigned } from "../../src/protocol/hresult.ts";
@@ -11,6 +11,22 @@ import { copyRootfs } from "../helpers/rootfs.ts";
 const code = (name: keyof typeof HResult) => toSigned(HResult[name]);
 /** A frame of JavaScript, or a line of its own. */
 const TRACE = /\n|\.ts:\d|file:\/\//;
+
+/** The head of one that wants a dynamic linker. */
+function dynamicProgram(linker: string): Buffer {
+  const made = Buffer.alloc(512);
+  made.set(Buffer.from("\x7fELF\x02\x01\x01", "latin1"));
+  made.writeUInt16LE(3, 16);
+  made.writeUInt16LE(process.arch === "x64" ? 62 : 183, 18);
+  made.writeBigUInt64LE(64n, 32);
+  made.writeUInt16LE(56, 54);
+  made.writeUInt16LE(1, 56);
+  made.writeUInt32LE(3, 64);
+  made.writeBigUInt64LE(200n, 64 + 8);
+  made.writeBigUInt64LE(BigInt(linker.length + 1), 64 + 32);
+  made.write(linker, 200);
+  return made;
+}
 
 await t.test("processes that cannot be started", { timeout: 180_000 }, async (t) => {
   const agent = startAgent();
@@ -24,6 +40,22 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
   const rootfs = copyRootfs(`${agent.directory}/root`);
   chmodSync(rootfs, 0o755);
   writeFileSync(`${rootfs}/plain`, "x");
+  // Made as the kernel would have to run them: with the permission, and with nothing that it can run.
+  const busybox = readFileSync(`${rootfs}/bin/busybox`);
+  const foreign = Buffer.from(busybox);
+  foreign.writeUInt16LE(8, 18);
+  const programs: Record<string, Buffer | string> = {
+    text: "only text\n",
+    empty: "",
+    cut: busybox.subarray(0, 40),
+    foreign,
+    unlinked: dynamicProgram("/lib/nonesuch.so"),
+    script: "#! /bin/nonesuch -x\n",
+    nameless: "#!\n",
+    good: "#!/bin/sh -e\nexit 0\n",
+  };
+  for (const [name, content] of Object.entries(programs))
+    writeFileSync(`${rootfs}/${name}`, content, { mode: 0o755 });
   symlinkSync("loop", `${rootfs}/loop`);
   const bundle = (id: string) => `${agent.directory}/c/${id}`;
   const create = (id: string, process: object = {}) =>
@@ -38,22 +70,42 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
     errorFromResponse({ Result: Number(reply.Result), ErrorMessage: String(reply.ErrorMessage) }).code;
   await runSleeper(host, "c", bundle("c"), rootfs);
 
-  const cases: [process: { args?: string[]; cwd?: string; user?: object }, code: ErrorCode, says: RegExp][] =
+  const cases: [
+    process: { args?: string[]; cwd?: string; user?: object; env?: string[] },
+    code: ErrorCode,
+    says: RegExp,
+  ][] = [
+    [{ args: ["nonesuch"] }, "COMMAND_NOT_FOUND", /^command "nonesuch" was not found: /],
+    [{ args: ["/bin/nonesuch"] }, "COMMAND_NOT_FOUND", /^command "\/bin\/nonesuch" was not found: /],
+    [{ args: ['a": b'] }, "COMMAND_NOT_FOUND", /^command "a\\": b" was not found: /],
+    [{ args: [""] }, "COMMAND_NOT_FOUND", /^command "" was not found: /],
+    [{ args: ["/bin"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/bin" cannot be executed: /],
+    [{ args: ["/plain"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/plain" cannot be executed: /],
+    [{ args: ["/plain/x"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/plain\/x" cannot be executed: /],
+    [{ args: ["/loop"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/loop" cannot be executed: /],
+    [{ args: ["/text"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/text" cannot be executed: it is no program/],
     [
-      [{ args: ["nonesuch"] }, "COMMAND_NOT_FOUND", /^command "nonesuch" was not found: /],
-      [{ args: ["/bin/nonesuch"] }, "COMMAND_NOT_FOUND", /^command "\/bin\/nonesuch" was not found: /],
-      [{ args: ['a": b'] }, "COMMAND_NOT_FOUND", /^command "a\\": b" was not found: /],
-      [{ args: [""] }, "COMMAND_NOT_FOUND", /^command "" was not found: /],
-      [{ args: ["/bin"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/bin" cannot be executed: /],
-      [{ args: ["/plain"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/plain" cannot be executed: /],
-      [{ args: ["/plain/x"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/plain\/x" cannot be executed: /],
-      [{ args: ["/loop"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/loop" cannot be executed: /],
-      [{ cwd: "/plain" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain" cannot be used: /],
-      [{ cwd: "/plain/x" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain\/x" cannot be used: /],
-      [{ cwd: "relative" }, "INVALID_WORKING_DIRECTORY", /^working directory "relative" cannot be used: /],
-      [{ user: { uid: 4_000_000_000, gid: 0 } }, "INVALID_USER", /^the user cannot be used: /],
-      [{ user: { username: "nonesuch" } }, "INVALID_ARGUMENT", /^user "nonesuch" is not in/],
-    ];
+      { args: ["/empty"] },
+      "COMMAND_NOT_EXECUTABLE",
+      /^command "\/empty" cannot be executed: it is no program/,
+    ],
+    [
+      { args: ["text"], env: ["PATH=/none:/"] },
+      "COMMAND_NOT_EXECUTABLE",
+      /^command "text" cannot be executed/,
+    ],
+    [{ args: ["./text"], cwd: "/" }, "COMMAND_NOT_EXECUTABLE", /^command ".\/text" cannot be executed/],
+    [{ args: ["/cut"] }, "COMMAND_NOT_EXECUTABLE", /cannot be executed: it is an ELF file, but no whole/],
+    [{ args: ["/foreign"] }, "COMMAND_NOT_EXECUTABLE", /executed: it is a program for another processor/],
+    [{ args: ["/unlinked"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/lib\/nonesuch.so" is not there/],
+    [{ args: ["/script"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/bin\/nonesuch" is not there/],
+    [{ args: ["/nameless"] }, "COMMAND_NOT_EXECUTABLE", /its first line names no interpreter/],
+    [{ cwd: "/plain" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain" cannot be used: /],
+    [{ cwd: "/plain/x" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain\/x" cannot be used: /],
+    [{ cwd: "relative" }, "INVALID_WORKING_DIRECTORY", /^working directory "relative" cannot be used: /],
+    [{ user: { uid: 4_000_000_000, gid: 0 } }, "INVALID_USER", /^the user cannot be used: /],
+    [{ user: { username: "nonesuch" } }, "INVALID_ARGUMENT", /^user "nonesuch" is not in/],
+  ];
 
   await t.test("a container's first process: nothing is left, and the id is free", async (t) => {
     for (const [process, expected, says] of cases) {
@@ -90,6 +142,11 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
     }
     const fine = await host.request("ExecuteProcess", executeBody("c", execParameters(["/bin/true"])));
     t.equal(fine.Result, 0);
+    for (const args of [["/good"], ["sh", "-c", "exit 0"]]) {
+      const reply = await host.request("ExecuteProcess", executeBody("c", execParameters(args)));
+      const wait = { ContainerId: "c", ProcessId: reply.ProcessId, TimeoutInMs: 20_000 };
+      t.match(await host.request("WaitForProcess", wait), { Result: 0, ExitCode: 0 }, args.join(" "));
+    }
   });
 
   await t.test("a process outside containers, with and without a terminal", async (t) => {

@@ -18,6 +18,7 @@ import type { Bundle } from "./bundle.ts";
 import { STDIO_DIAL } from "./dial.ts";
 import { UvmProcess } from "./process.ts";
 import { ProcessTable } from "./process-table.ts";
+import { refuseProgram } from "./program.ts";
 import { resolveUser } from "./users.ts";
 
 export type ContainerStatus = "created" | "starting" | "running" | "stopped";
@@ -126,6 +127,7 @@ export class UvmContainer {
       // A core dump limit that was set on the container holds for what is executed in it, too.
       ...(initProcess.rlimits === undefined ? {} : { rlimits: initProcess.rlimits }),
     };
+    await refuseProgram(prepared, container.pid);
     const connections = await connectStdio(transport, ports, STDIO_DIAL);
     const executed = new UvmProcess(await container.execProcess(prepared, connections));
     this.processes.add(executed);

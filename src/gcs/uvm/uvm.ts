@@ -17,6 +17,7 @@ import type { ExternalCommand } from "./external-command.ts";
 import { UvmMounts } from "./mounts.ts";
 import { UvmProcess } from "./process.ts";
 import { ProcessTable } from "./process-table.ts";
+import { refuseProgram } from "./program.ts";
 import { generatedFiles, isPrivileged, standaloneSpec } from "./spec.ts";
 import { resolveUser } from "./users.ts";
 
@@ -118,11 +119,14 @@ export class Uvm {
       );
       const bundle = await writeBundle(settings.bundlePath, spec, files);
       undo.push(`remove the bundle of ${id}`, () => bundle.remove());
+      const created = await runtime.createContainer(id, bundle.path, {
+        hostSockets: allowHostSockets || isPrivileged(spec),
+        cgroupNesting: CGROUP_NESTING,
+      });
+      undo.push(`delete container ${id}`, () => created.delete({ force: true }));
+      await refuseProgram(spec.process, created.pid);
       const container = new UvmContainer({
-        container: await runtime.createContainer(id, bundle.path, {
-          hostSockets: allowHostSockets || isPrivileged(spec),
-          cgroupNesting: CGROUP_NESTING,
-        }),
+        container: created,
         bundle,
         initProcess: spec.process,
         rootPath: spec.root.path,
