@@ -1,8 +1,9 @@
 /**
  * Builds the image: out/kernel and out/vmlinux (the same, not compressed), out/initrd.img, out/rootfs.ext4 and
  * out/boot.img (the disk's first stage).
- * npm run image -- [--out DIRECTORY] [--level N] [--refresh] [--force]
+ * npm run image -- [--out DIRECTORY] [--suite SUITE] [--level N] [--refresh] [--force]
  *   --out      where to write; default out
+ *   --suite    the Debian that it is made of; default bookworm, whatever this machine has
  *   --level    of zstd, 1 to 22; a higher one takes longer and gives a smaller initrd
  *   --refresh  ask the package archive for newer versions
  *   --force    build everything again, whatever is kept from before
@@ -17,16 +18,18 @@ import { nodeFlags } from "../src/node-flags.ts";
 import { bundle } from "./bundle.ts";
 import { codeCache } from "./code-cache.ts";
 import { run } from "./command.ts";
-import { firstStageTree, rootTree } from "./content.ts";
+import { compile } from "./compiled.ts";
+import { firstStageTree, layerTrees, rootTree } from "./content.ts";
 import { cpioArchive } from "./cpio.ts";
 import { writeDisk } from "./disk.ts";
 import * as image from "./image.ts";
 import { KernelModules } from "./kernel-modules.ts";
 import { inputKey, upToDate, writeManifest } from "./manifest.ts";
 import { smallNode } from "./node.ts";
-import { findKernel, unpackPackages } from "./packages.ts";
+import { findFile, findKernel, unpackPackages } from "./packages.ts";
 import { partSizes, sizeReport } from "./report.ts";
 import { squashfsImage } from "./squashfs.ts";
+import { Toolchain } from "./toolchain.ts";
 import { Tree } from "./tree.ts";
 import { uncompressedKernel } from "./uncompressed-kernel.ts";
 
@@ -63,6 +66,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       out: { type: "string", default: path.join(root, "out") },
+      suite: { type: "string", default: image.defaultSuite },
       level: { type: "string", default: String(image.compression.default) },
       refresh: { type: "boolean", default: false },
       force: { type: "boolean", default: false },
@@ -79,21 +83,18 @@ async function main(): Promise<void> {
   mkdirSync(out, { recursive: true });
   mkdirSync(cache, { recursive: true });
 
-  for (const programs of ["native/init", "native/forwarder"]) {
-    await run(["make", "-s", "-C", path.join(root, programs)], {
-      remedy: "install the Debian packages make and gcc",
-    });
-  }
   const agent = await bundle(path.join(root, values.agent), root);
   const wanted = [names.kernelPackage, ...image.packages.map((pick) => pick.name)];
-  const unpacked = await unpackPackages(wanted, { cache, refresh: values.refresh, say });
+  const options = { cache, suite: values.suite, refresh: values.refresh, say };
+  const unpacked = await unpackPackages(wanted, options);
+  const toolchain = await Toolchain.open(options);
+  const compiled = await compile(root, names.nodePackage, toolchain);
   const nodeSource = path.join(root, "node_modules", names.nodePackage, "bin/node");
-  const node = await smallNode(nodeSource, cache);
+  const node = await smallNode(nodeSource, cache, toolchain);
 
   const kernel = findKernel(unpacked, names.kernelFile);
   const modules = new KernelModules(kernel.modules);
-  const busybox = unpacked.find((pack) => pack.name === "busybox-static");
-  const applets = await run([path.join(busybox?.directory ?? "", "bin/busybox"), "--list"], {
+  const applets = await run([findFile(unpacked, "busybox-static", "bin/busybox"), "--list"], {
     remedy: "see rootfs/image.ts",
   });
   const parts = {
@@ -102,6 +103,7 @@ async function main(): Promise<void> {
     unpacked,
     kernel: { release: kernel.release, modules },
     node,
+    compiled,
     agent: { ...agent, cache: await codeCache(nodeSource, agent.code) },
     applets: applets.toString().trim().split("\n"),
   };
@@ -115,10 +117,8 @@ async function main(): Promise<void> {
     return;
   }
   const { timestamp } = image;
-  // What changes often is small and goes on top, so that building again after a change takes no time.
-  const own = full.filter((part) => image.ownParts.includes(part));
   const layers = new Tree();
-  for (const [name, layer] of Object.entries({ "0-base": full.without(own), "1-own": own })) {
+  for (const { name, tree: layer } of layerTrees(full)) {
     say(`compressing ${name} (zstd -${level})`);
     layers.file(
       `layers/${name}.squashfs`,

@@ -2,10 +2,11 @@ import { existsSync, lstatSync, readFileSync, readlinkSync } from "node:fs";
 import path from "node:path";
 import { AgentError } from "../src/errors.ts";
 import type { Bundle } from "./bundle.ts";
+import type { Compiled } from "./compiled.ts";
 import * as image from "./image.ts";
 import { bootList, type KernelModules, modprobeTables } from "./kernel-modules.ts";
 import { addLibraries } from "./libraries.ts";
-import type { Unpacked } from "./packages.ts";
+import { findFile, type Unpacked } from "./packages.ts";
 import { Tree } from "./tree.ts";
 
 export interface Parts {
@@ -15,16 +16,24 @@ export interface Parts {
   readonly kernel: { readonly release: string; readonly modules: KernelModules };
   readonly node: Buffer;
   readonly agent: Bundle & { readonly cache: Buffer };
+  readonly compiled: Compiled;
   /** Names of busybox's applets. */
   readonly applets: readonly string[];
 }
 
 /** The root: the whole image. */
 export function rootTree(parts: Parts): Tree {
-  const tree = skeleton(parts.root);
+  const tree = skeleton(parts.compiled);
   for (const pick of image.packages) addPackage(tree, pick, parts.unpacked);
   addApplets(tree, parts.applets);
   addAgent(tree, parts);
+  const always = image.moduleGroups.flatMap(({ when, modules }) => (when === "boot" ? modules : []));
+  const absent = parts.kernel.modules.absent([...always, ...image.firstStages.memory]);
+  if (absent.length > 0)
+    throw new AgentError(
+      "NOT_SUPPORTED",
+      `kernel ${parts.kernel.release} has no ${absent.join(", ")}, without which the image does not boot; correct rootfs/image.ts`,
+    );
   const names = image.moduleGroups.flatMap((group) => group.modules);
   addModules(tree, parts, names);
   const base = `usr/lib/modules/${parts.kernel.release}`;
@@ -48,7 +57,7 @@ export function firstStageTree(parts: Parts, stage: keyof typeof image.firstStag
   for (const where of ["dev", "newroot", "proc", "sys", "usr/lib"]) tree.directory(where);
   tree.symlink("lib", "usr/lib");
   tree.character("dev/console", 0o600, 5, 1);
-  addOwn(tree, parts.root, "init");
+  addOwn(tree, parts.compiled, "init");
   const names: readonly string[] = image.firstStages[stage];
   // Under the same conditions as on the root, where any are named there.
   const groups = image.moduleGroups
@@ -61,49 +70,39 @@ export function firstStageTree(parts: Parts, stage: keyof typeof image.firstStag
   return tree;
 }
 
-function skeleton(root: string): Tree {
+/** The full tree by the layers of initrd.img, the lowest first. */
+export function layerTrees(full: Tree): { name: string; tree: Tree }[] {
+  let rest = full;
+  return image.layers.map(({ name, parts }) => {
+    const tree = parts === undefined ? rest : rest.filter((part) => parts.includes(part));
+    rest = rest.without(tree);
+    return { name, tree };
+  });
+}
+
+function skeleton(compiled: Compiled): Tree {
   const tree = new Tree();
   for (const where of image.directories) tree.directory(where);
   for (const [where, target] of Object.entries(image.symlinks)) tree.symlink(where, target);
   // The kernel opens it before /init can mount devtmpfs; null is for a root without devtmpfs.
   tree.character("dev/console", 0o600, 5, 1);
   tree.character("dev/null", 0o666, 1, 3);
-  for (const program of image.ownPrograms) addOwn(tree, root, program.to);
+  for (const name of Object.keys(image.ownPrograms) as (keyof typeof image.ownPrograms)[])
+    addOwn(tree, compiled, name);
   return tree;
 }
 
-function addOwn(tree: Tree, root: string, to: string): void {
-  const program = image.ownPrograms.find((candidate) => candidate.to === to);
-  if (!program) throw new AgentError("INTERNAL", `rootfs/image.ts names no program ${to}`);
-  const from = path.join(root, program.from);
-  if (!existsSync(from))
-    throw new AgentError(
-      "NOT_SUPPORTED",
-      `${program.from} is not built; run make -C ${path.dirname(program.from)}/..`,
-    );
-  tree.copy(to, from, "init and vsockexec");
+function addOwn(tree: Tree, compiled: Compiled, name: keyof typeof image.ownPrograms): void {
+  tree.copy(image.ownPrograms[name], compiled.programs[name], "init and vsockexec");
 }
 
 function addPackage(tree: Tree, pick: image.PackagePick, unpacked: readonly Unpacked[]): void {
-  const found = unpacked.find((candidate) => candidate.name === pick.name);
   for (const file of pick.files) {
-    const source = ["usr", ""]
-      .map((base) => path.join(found?.directory ?? "", base, file))
-      .find((candidate) => lstatIfThere(candidate));
-    if (!found || !source) {
-      throw new AgentError(
-        "NOT_SUPPORTED",
-        `Debian package ${pick.name} has no ${file} any more; correct rootfs/image.ts`,
-      );
-    }
+    const source = findFile(unpacked, pick.name, file);
     const where = file.startsWith("etc/") ? file : `usr/${file}`;
     if (lstatSync(source).isSymbolicLink()) tree.symlink(where, readlinkSync(source));
     else tree.file(where, readFileSync(source), pick.name, file.startsWith("etc/") ? 0o644 : 0o755);
   }
-}
-
-function lstatIfThere(where: string): boolean {
-  return lstatSync(where, { throwIfNoEntry: false }) !== undefined;
 }
 
 function addApplets(tree: Tree, applets: readonly string[]): void {
@@ -122,13 +121,9 @@ function addAgent(tree: Tree, parts: Parts): void {
   tree.file(`${home}/gcs.cache`, parts.agent.cache, "agent");
   tree.file(`${home}/command`, Buffer.from(`${image.agentCommand.join("\n")}\n`), "agent");
   const platform = `linux-${parts.architecture}`;
-  const addons = {
-    "hvsock.node": "native/hvsock/build/Release/hvsock.node",
-    "pty.node": "node_modules/node-pty/build/Release/pty.node",
-    "koffi.node": `node_modules/@koromix/koffi-${platform}/${platform.replace("-", "_")}/koffi.node`,
-  };
-  for (const [name, from] of Object.entries(addons)) {
-    const source = path.join(parts.root, from);
+  const koffi = `node_modules/@koromix/koffi-${platform}/${platform.replace("-", "_")}/koffi.node`;
+  for (const [name, from] of Object.entries({ ...parts.compiled.addons, "koffi.node": koffi })) {
+    const source = path.resolve(parts.root, from);
     if (!existsSync(source)) throw new AgentError("NOT_SUPPORTED", `${from} is missing; run npm run setup`);
     tree.copy(`${home}/${name}`, source, "agent");
   }

@@ -1,5 +1,7 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { AgentError } from "../src/errors.ts";
 import { readElf } from "./elf.ts";
 import type { ModuleGroup } from "./image.ts";
@@ -27,7 +29,7 @@ export class KernelModules {
     this.#directory = directory;
     const found = readdirSync(path.join(directory, "kernel"), { recursive: true, encoding: "utf8" }).sort();
     for (const file of found) {
-      const match = /([^/]+)\.ko(\.xz|\.zst|\.gz)?$/.exec(file);
+      const match = /([^/]+)\.ko(\.\w+)?$/.exec(file);
       if (match?.[1]) this.#files.set(normal(match[1]), path.posix.join("kernel", file));
     }
     const builtin = readFileSync(path.join(directory, "modules.builtin"), "utf8").split("\n");
@@ -52,13 +54,7 @@ export class KernelModules {
     if (known) return known;
     const file = this.#files.get(name);
     if (file === undefined) return undefined;
-    if (!file.endsWith(".ko")) {
-      throw new AgentError(
-        "NOT_SUPPORTED",
-        `kernel module ${file} is compressed; the image build reads plain .ko files only`,
-      );
-    }
-    const bytes = readFileSync(path.join(this.#directory, file));
+    const bytes = readModule(path.join(this.#directory, file));
     const info = readElf(bytes, file).moduleInfo;
     const values = (key: string) =>
       info.filter((line) => line.startsWith(`${key}=`)).map((line) => line.slice(key.length + 1));
@@ -66,7 +62,8 @@ export class KernelModules {
     const soft = values("softdep").flatMap((line) => /^pre:\s*(.*?)(\s+post:.*)?$/.exec(line)?.[1] ?? "");
     const module: Module = {
       name,
-      file,
+      // Unpacked: the image is compressed as a whole, and a kernel may lack what unpacks its modules.
+      file: file.replace(packed, ".ko"),
       bytes,
       depends: [...values("depends").flatMap(split), ...soft.flatMap(split)].map(normal),
       aliases: values("alias"),
@@ -78,6 +75,35 @@ export class KernelModules {
   /** Names that this kernel neither has as a file nor built in. */
   absent(names: readonly string[]): string[] {
     return names.filter((name) => !this.#files.has(normal(name)) && !this.#builtin.has(normal(name)));
+  }
+}
+
+const packed = /\.ko\.\w+$/;
+
+/** @throws AgentError NOT_SUPPORTED, INVALID_DATA */
+function readModule(file: string): Buffer {
+  const bytes = readFileSync(file);
+  switch (path.extname(file)) {
+    case ".ko":
+      return bytes;
+    case ".zst":
+      return zstdDecompressSync(bytes);
+    case ".gz":
+      return gunzipSync(bytes);
+    case ".xz": {
+      const { error, status, stdout } = spawnSync("xz", ["-dc"], { input: bytes, maxBuffer: 1 << 28 });
+      if (error !== undefined)
+        throw new AgentError("SPAWN_FAILED", "xz cannot be run; install the Debian package xz-utils", {
+          cause: error,
+        });
+      if (status !== 0) throw new AgentError("INVALID_DATA", `xz cannot unpack the kernel module ${file}`);
+      return stdout;
+    }
+    default:
+      throw new AgentError(
+        "NOT_SUPPORTED",
+        `kernel module ${file} is packed in an unknown way; add it to rootfs/kernel-modules.ts`,
+      );
   }
 }
 

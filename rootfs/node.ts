@@ -5,13 +5,14 @@ import { AgentError } from "../src/errors.ts";
 import { run } from "./command.ts";
 import { thinLocaleData } from "./icu.ts";
 import { keepsLocaleData } from "./image.ts";
+import type { Toolchain } from "./toolchain.ts";
 
 /**
  * The pinned Node without what only a debugger or another language's user reads; kept in `cache`.
  * @throws AgentError NOT_SUPPORTED when it is not installed; what the tools throw.
  */
-export async function smallNode(source: string, cache: string): Promise<Buffer> {
-  const recipe = createHash("sha256").update(keepsLocaleData.toString());
+export async function smallNode(source: string, cache: string, toolchain: Toolchain): Promise<Buffer> {
+  const recipe = createHash("sha256").update(`${keepsLocaleData} ${toolchain.version}`);
   for (const file of ["icu.ts", "../package-lock.json"])
     recipe.update(readFileSync(path.join(import.meta.dirname, file)));
   if (!existsSync(source)) throw new AgentError("NOT_SUPPORTED", `${source} is missing; run npm run setup`);
@@ -19,10 +20,7 @@ export async function smallNode(source: string, cache: string): Promise<Buffer> 
   const small = path.join(cache, `node-${recipe.update(`${size} ${mtimeMs}`).digest("hex").slice(0, 16)}`);
   if (!existsSync(small)) {
     const partial = `${small}.${process.pid}`;
-    // Addons need the dynamic symbols, which strip leaves.
-    await run(["strip", "--strip-all", "-o", partial, source], {
-      remedy: "install the Debian package binutils",
-    });
+    await toolchain.strip(source, partial);
     const binary = readFileSync(partial);
     thinLocaleData(binary, keepsLocaleData);
     writeFileSync(partial, binary, { mode: 0o755 });

@@ -18,7 +18,7 @@ import { squashfs } from "./image.ts";
 import { inputKey } from "./manifest.ts";
 import type { Tree } from "./tree.ts";
 
-const MOST_KEPT = 8;
+const MOST_KEPT = 16;
 
 interface Options {
   /** Where images are kept, by the hash of what is in them. */

@@ -1,0 +1,134 @@
+import { createHash } from "node:crypto";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
+import path from "node:path";
+import { run } from "./command.ts";
+import { type PackageOptions, packageFiles } from "./packages.ts";
+
+const packages = ["g++", "gcc", "make", "binutils", "busybox-static"];
+/** What the makefiles call besides; busybox does it. */
+const tools = ["sh", "mkdir"];
+const extract =
+  'for deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$root" || exit; done';
+
+/**
+ * The compiler, the C library and the headers of the image's suite, unpacked beside each other and run there, as if it
+ * were a machine of that suite: so that what is compiled for the image runs with the image's libraries, and is the same
+ * bytes, whatever the machine has.
+ */
+export class Toolchain {
+  /** Names the very packages. */
+  readonly version: string;
+  readonly #root: string;
+  readonly #debs: readonly string[];
+  readonly #cache: string;
+
+  private constructor(cache: string, debs: readonly string[]) {
+    this.#cache = cache;
+    this.#debs = debs;
+    const names = debs.map((deb) => path.basename(deb));
+    this.version = createHash("sha256")
+      .update(JSON.stringify([names, tools, extract]))
+      .digest("hex")
+      .slice(0, 16);
+    this.#root = path.join(cache, `toolchain-${this.version}`);
+  }
+
+  /** Downloads it, where it is not kept. @throws as unpackPackages */
+  static async open(options: PackageOptions): Promise<Toolchain> {
+    const debs = await packageFiles("compilers", packages, options, (archive) => archive.closure(packages));
+    return new Toolchain(options.cache, debs);
+  }
+
+  /**
+   * Runs make on a copy of the sources, unless its results are kept from before.
+   *
+   * @param sources patterns and paths below `root` of all that goes in, and so decides whether results are kept.
+   * @param results paths that it makes, below the same root.
+   * @returns the directory in which they are
+   * @throws AgentError HELPER_FAILED with what the compiler said; SPAWN_FAILED
+   */
+  async make(
+    root: string,
+    job: {
+      readonly sources: readonly string[];
+      readonly results: readonly string[];
+      readonly make: readonly string[];
+    },
+  ): Promise<string> {
+    const files = [...new Set(job.sources.flatMap((pattern) => globSync(pattern, { cwd: root })))].sort();
+    const hash = createHash("sha256").update(JSON.stringify([this.version, job]));
+    for (const file of files) hash.update(`${file}\0`).update(readFileSync(path.join(root, file)));
+    const kept = path.join(this.#cache, `compiled-${hash.digest("hex").slice(0, 16)}`);
+    if (existsSync(kept)) return kept;
+    await this.#unpack();
+    const work = mkdtempSync(path.join(this.#root, "work-"));
+    const partial = `${kept}.${process.pid}`;
+    try {
+      const inside = path.join(work, "tree");
+      for (const file of files) {
+        mkdirSync(path.dirname(path.join(inside, file)), { recursive: true });
+        copyFileSync(path.join(root, file), path.join(inside, file));
+      }
+      await this.#run(["make", "-s", "-j2", ...job.make], `/${path.basename(work)}/tree`);
+      for (const result of job.results) cpSync(path.join(inside, result), path.join(partial, result));
+      renameSync(partial, kept);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+      rmSync(partial, { recursive: true, force: true });
+    }
+    return kept;
+  }
+
+  /** A program without what only a debugger reads; addons need the dynamic symbols, which stay. */
+  async strip(source: string, output: string): Promise<void> {
+    await this.#unpack();
+    const work = mkdtempSync(path.join(this.#root, "work-"));
+    try {
+      copyFileSync(source, path.join(work, "program"));
+      await this.#run(["strip", "--strip-all", "program"], `/${path.basename(work)}`);
+      copyFileSync(path.join(work, "program"), output);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  }
+
+  async #unpack(): Promise<void> {
+    if (existsSync(this.#root)) return;
+    const partial = `${this.#root}.partial`;
+    rmSync(partial, { recursive: true, force: true });
+    for (const below of ["bin", "sbin", "lib", "lib64"]) {
+      mkdirSync(path.join(partial, "usr", below), { recursive: true });
+      symlinkSync(`usr/${below}`, path.join(partial, below));
+    }
+    const remedy = "use Debian 12 or newer, or a container of it";
+    await run(["sh", "-c", extract, "sh", ...this.#debs], { remedy, env: { root: partial } });
+    for (const tool of tools) symlinkSync("busybox", path.join(partial, "usr/bin", tool));
+    for (const below of ["tmp", "dev"]) mkdirSync(path.join(partial, below), { recursive: true });
+    renameSync(partial, this.#root);
+  }
+
+  /** As root of it, which takes root or a user namespace. */
+  async #run(command: readonly string[], directory: string): Promise<void> {
+    const isRoot = process.getuid?.() === 0;
+    const user = isRoot ? [] : ["--user", "--map-root-user"];
+    const remedy = isRoot
+      ? "mend the sources, or remove out/cache to have the compilers unpacked again"
+      : "where it says that unshare failed, build the image as root or allow user namespaces";
+    await run(["unshare", ...user, "--root", this.#root, "--wd", directory, ...command], {
+      remedy,
+      env: { PATH: "/usr/bin:/usr/sbin", TMPDIR: "/tmp", SOURCE_DATE_EPOCH: undefined, MAKEFLAGS: undefined },
+      timeoutMs: 900_000,
+    });
+  }
+}
