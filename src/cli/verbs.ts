@@ -22,6 +22,11 @@ export const verbs: readonly VerbEntry[] = [
     load: () => import("./image.ts"),
   },
   {
+    name: "prune",
+    summary: "remove cached images and what killed commands left",
+    load: () => import("./prune.ts"),
+  },
+  {
     name: "serve",
     summary: "keep containers beyond a command's life",
     load: () => import("./service/serve.ts"),

@@ -1,26 +1,23 @@
 import { execFile } from "node:child_process";
-import { access, constants, mkdtemp, readdir, readFile, realpath, rm, rmdir } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { access, constants, readdir, readFile, rm, rmdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { AgentError } from "../errors.ts";
+import { makeTemporaryDirectory } from "./cache/temporary-directory.ts";
 
 const HELPER_TIMEOUT_MS = 20_000;
 const run = promisify(execFile);
 
-/** A directory of this process alone, mode 0700: under /run where that is writable, else under the TMPDIR. */
-export async function makePrivateDirectory(): Promise<string> {
+/**
+ * A directory of this process alone, mode 0700: under /run where that is writable, else under the TMPDIR.
+ * @param ociRuntime of the agent that it is for, should somebody else have to clean up
+ */
+export async function makePrivateDirectory(ociRuntime = "runc"): Promise<string> {
   const parent = await access("/run", constants.W_OK).then(
     () => "/run",
-    () => tmpdir(),
+    () => undefined,
   );
-  const prefix = join(parent, "lcow-gcs-");
-  try {
-    // Without links, on the way of which the agent mounts nothing.
-    return await realpath(await mkdtemp(prefix));
-  } catch (cause) {
-    throw new AgentError("SYSTEM_CALL_FAILED", `cannot make a directory ${prefix}XXXXXX`, { cause });
-  }
+  return makeTemporaryDirectory("lcow-gcs", parent, ociRuntime);
 }
 
 /** What an agent makes outside its memory. */
@@ -32,6 +29,16 @@ export interface AgentTraces {
   readonly runtimeRoot: string;
   /** Under which its containers' cgroups are: "/lcow-gcs-x". */
   readonly cgroupParent: string;
+}
+
+/** What an agent makes whose private directory this is. */
+export function tracesIn(directory: string, ociRuntime = "runc"): AgentTraces {
+  return {
+    directory,
+    ociRuntime,
+    runtimeRoot: join(directory, "runtime"),
+    cgroupParent: `/${basename(directory)}`,
+  };
 }
 
 /**

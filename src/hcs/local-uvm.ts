@@ -1,7 +1,7 @@
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { AgentError } from "../errors.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
-import { type AgentTraces, makePrivateDirectory, removeTraces } from "./agent-traces.ts";
+import { type AgentTraces, makePrivateDirectory, removeTraces, tracesIn } from "./agent-traces.ts";
 import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
 import type { Lease } from "./cache/entries.ts";
 import type { GuestConnection } from "./guest-connection.ts";
@@ -48,7 +48,7 @@ export class LocalUvm implements UtilityVm {
         "containers without a virtual machine need root; run this as root",
       );
     }
-    const directory = await makePrivateDirectory();
+    const directory = await makePrivateDirectory(options.ociRuntime);
     const traces = tracesIn(directory, options.ociRuntime);
     const socketPrefix = join(directory, "port");
     const transport = new UnixHostTransport(socketPrefix);
@@ -189,13 +189,4 @@ async function endAgent(
     await agent.hasExitedWithin(KILL_TIMEOUT_MS);
   }
   await removeTraces(traces);
-}
-
-function tracesIn(directory: string, ociRuntime = "runc"): AgentTraces {
-  return {
-    directory,
-    ociRuntime,
-    runtimeRoot: join(directory, "runtime"),
-    cgroupParent: `/${basename(directory)}`,
-  };
 }

@@ -1,6 +1,7 @@
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentError } from "../../errors.ts";
+import { makeTemporaryDirectory } from "../cache/temporary-directory.ts";
 import { MKE2FS, makeFilesystem } from "./make-filesystem.ts";
 
 /** ext4 with a journal does not fit into less. */
@@ -71,7 +72,7 @@ export interface TemporaryDisk {
 
 /** A formatted scratch disk for as long as one guest uses it, in /var/tmp, which is no tmpfs. */
 export async function makeScratchImage(bytes: number): Promise<TemporaryDisk> {
-  const directory = await mkdtemp("/var/tmp/lcow-scratch-");
+  const directory = makeTemporaryDirectory("lcow-scratch", "/var/tmp");
   const close = () => rm(directory, { recursive: true, force: true });
   const path = join(directory, "scratch.ext4");
   try {

@@ -1,8 +1,7 @@
-import { mkdtempSync } from "node:fs";
 import { access, constants, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AgentError } from "../../errors.ts";
+import { makeTemporaryDirectory } from "../cache/temporary-directory.ts";
 import { ForwarderHostTransport } from "../forwarder-host-transport.ts";
 import type { HostTransport } from "../host-transport.ts";
 import { freeGuestCid, VsockHostTransport } from "../vsock-host-transport.ts";
@@ -191,7 +190,7 @@ export class QemuVm {
     const qemu = await findQemu(config.qemu);
     this.accelerator = await this.#chooseAccelerator(qemu);
     this.#failIfClosed();
-    this.#directory = mkdtempSync(join(tmpdir(), "lcow-vm-"));
+    this.#directory = makeTemporaryDirectory("lcow-vm");
     const control = await this.#listenFor("control");
     const channel = this.#forwarder === undefined ? undefined : await this.#listenFor("forwarder");
     const choices: Choices = {

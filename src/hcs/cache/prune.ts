@@ -1,0 +1,96 @@
+/** What can be removed of what was kept to be faster, or left behind by processes that were killed. */
+import { existsSync, lstatSync, readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { removeTraces, tracesIn } from "../agent-traces.ts";
+import { currentRootName } from "../busybox-root.ts";
+import { cacheHome } from "../cache-directory.ts";
+import { cacheEntries, diskUsage } from "./cache.ts";
+import type { Entries } from "./entries.ts";
+import { type AbandonedDirectory, abandonedDirectories } from "./temporary-directory.ts";
+
+export interface Removable {
+  /** "image of a directory" */
+  readonly what: string;
+  readonly path: string;
+  /** What it takes on the disk. */
+  readonly bytes: number;
+  /** @returns false when somebody came to use it meanwhile */
+  remove(): Promise<boolean>;
+}
+
+/** Node's compiled code, where bin/lcow has it kept. */
+const COMPILE_CACHE = fileURLToPath(new URL("../../../out/cache/compile", import.meta.url));
+
+/**
+ * @param all what the next run would make again at once, too: the default root, whether KVM works, compiled code
+ * @throws AgentError INVALID_ARGUMENT when the cache is not safe
+ */
+export async function findRemovable(all: boolean): Promise<Removable[]> {
+  const layers = await cacheEntries("layers");
+  const roots = await cacheEntries("roots");
+  const current = all ? undefined : await currentRootName();
+  const other = all ? [...olderRoots(), join(cacheHome(), "qemu"), ...compileCache()].filter(existsSync) : [];
+  return [
+    ...unused(layers, "image of a directory"),
+    ...unused(roots, "default root", current),
+    ...[layers, roots].flatMap((entries) => entries.abandoned()).map((path) => directory("half-made", path)),
+    ...other.map((path) => directory("cached for the next start", path)),
+    ...abandonedDirectories().map(temporary),
+  ];
+}
+
+function unused(entries: Entries, what: string, kept?: string): Removable[] {
+  entries.sweep();
+  return entries
+    .list()
+    .filter(({ name }) => name !== kept && !entries.isUsed(name))
+    .map(({ name, path }) => ({
+      what,
+      path,
+      bytes: diskUsage(path),
+      remove: async () => entries.remove(name),
+    }));
+}
+
+function directory(what: string, path: string): Removable {
+  return {
+    what,
+    path,
+    bytes: diskUsage(path),
+    async remove() {
+      await rm(path, { recursive: true, force: true });
+      return true;
+    },
+  };
+}
+
+/** None where somebody else's is used, or the checkout is another user's. */
+function compileCache(): string[] {
+  const used = process.env.NODE_COMPILE_CACHE;
+  if (used === undefined || resolve(used) !== COMPILE_CACHE) return [];
+  return lstatSync(COMPILE_CACHE, { throwIfNoEntry: false })?.uid === process.geteuid?.()
+    ? [COMPILE_CACHE]
+    : [];
+}
+
+/** Of versions that kept them beside the other directories. */
+function olderRoots(): string[] {
+  return readdirSync(cacheHome())
+    .filter((name) => name.startsWith("busybox-root-"))
+    .map((name) => join(cacheHome(), name));
+}
+
+function temporary({ kind, path, note }: AbandonedDirectory): Removable {
+  if (kind !== "lcow-gcs") return directory("left by a killed process", path);
+  return {
+    ...directory("left by a killed agent", path),
+    // What is mounted below is the containers' and no part of it.
+    bytes: 0,
+    async remove() {
+      await removeTraces(tracesIn(path, note || undefined));
+      return true;
+    },
+  };
+}
