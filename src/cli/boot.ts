@@ -3,7 +3,6 @@ import { isatty } from "node:tty";
 import { describeError } from "../errors.ts";
 import type { UtilityVm } from "../hcs/utility-vm.ts";
 import type { ParsedArguments } from "./arguments.ts";
-import { BootProgress } from "./boot-progress.ts";
 import { causeOf } from "./cause.ts";
 import {
   LOG_LEVEL,
@@ -11,8 +10,10 @@ import {
   MACHINE_SIZE_OPTIONS,
   readMachine,
   readMachineSize,
+  TIMES,
 } from "./options/machine.ts";
 import { say } from "./output.ts";
+import { Progress } from "./progress.ts";
 import { waitAttached } from "./run/attached.ts";
 import { startUtilityVm } from "./run/session.ts";
 import { SignalForwarder } from "./run/signals.ts";
@@ -24,17 +25,18 @@ export const verb: Verb = {
   about: `Boots the image's virtual machine, with the agent in it, and runs a command in it (default /bin/sh), outside any
 container, with a terminal when standard input is one. When the command ends the machine is powered off; the exit
 status is the command's.`,
-  options: [...MACHINE_SIZE_OPTIONS, ...MACHINE_OPTIONS, LOG_LEVEL],
+  options: [...MACHINE_SIZE_OPTIONS, ...MACHINE_OPTIONS, LOG_LEVEL, TIMES],
   run: boot,
 };
 
 async function boot(found: ParsedArguments): Promise<number> {
   const signals = new SignalForwarder(say);
+  const progress = new Progress({ times: found.has("times") });
   let uvm: UtilityVm | undefined;
   try {
     uvm = await startUtilityVm(
       { local: false, ...readMachine(found), ...readMachineSize(found) },
-      new BootProgress({ times: true }),
+      progress,
       signals.aborted,
     );
     const terminal = isatty(0);
@@ -50,8 +52,10 @@ async function boot(found: ParsedArguments): Promise<number> {
       stderr: !terminal,
       signal: signals.aborted,
     });
+    await progress.done();
     return await waitAttached(shell, { signals, takesInput: true, terminal, size });
   } catch (error) {
+    await progress.done();
     if (signals.abortStatus !== undefined) return signals.abortStatus;
     throw uvm === undefined ? error : await causeOf(error, uvm);
   } finally {

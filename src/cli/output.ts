@@ -80,14 +80,29 @@ class Output {
 }
 
 const outputs = { 1: new Output(1), 2: new Output(2) };
+/** Where the cursor is behind: taken away before anything else is written. */
+let statusLine: string | undefined;
 
 /** Writes to standard output. @throws OutputError, which main.ts turns into an exit status */
 export async function print(data: string | Uint8Array): Promise<void> {
+  if (statusLine !== undefined) {
+    setStatusLine(undefined);
+    await outputs[2].flushed();
+  }
   await outputs[1].write(data);
+}
+
+/** Shows a line on the terminal that standard error is, in place of the one before; undefined takes it away. */
+export function setStatusLine(text: string | undefined): void {
+  if (text === statusLine) return;
+  statusLine = text;
+  // Written over, not cleared first, so that it does not flicker.
+  outputs[2].write(`\r${text ?? ""}\x1b[K`).catch(() => undefined);
 }
 
 /** Writes to standard error as it is. When nobody can be told, there is nobody to tell that, either. */
 export function printError(data: string | Uint8Array): void {
+  setStatusLine(undefined);
   outputs[2].write(data).catch(() => undefined);
 }
 

@@ -46,6 +46,10 @@ export const LOG_LEVEL: OptionDescription<(typeof LOG_LEVELS)[number]> = {
   completes: LOG_LEVELS,
   help: `show the agent's log on standard error: ${LOG_LEVELS.slice(0, 3).join(", ")},\n${LOG_LEVELS.slice(3).join(", ")}`,
 };
+export const TIMES: OptionDescription = {
+  name: "times",
+  help: "tell on standard error how long each stage of the boot took",
+};
 export const OCI_RUNTIME: OptionDescription<string> = {
   name: "oci-runtime",
   value: "NAME",

@@ -1,5 +1,6 @@
 import type { ParsedArguments } from "../arguments.ts";
 import { CONTAINER_OPTIONS, NAME, OWNER, readContainer } from "../options/container.ts";
+import { TIMES } from "../options/machine.ts";
 import { STATE_OPTION } from "../service/connection.ts";
 import { COMMAND, type Verb } from "../verb.ts";
 
@@ -15,7 +16,7 @@ until \`lcow rm\`, or with --rm until its command ends. --detach prints its name
     { name: "detach", short: "d", help: "do not wait; print the name" },
     NAME,
     OWNER,
-    { name: "times", help: "tell on standard error how long each stage of the boot took" },
+    TIMES,
     STATE_OPTION,
   ],
   notes: `Signals are passed on to the command, real-time ones too; but not those of job control (SIGTSTP, SIGTTIN,

@@ -3,10 +3,10 @@ import { isatty } from "node:tty";
 import { describeError } from "../../errors.ts";
 import { makeDefaultSpec, type SecuritySettings } from "../../hcs/default-spec.ts";
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
-import { BootProgress } from "../boot-progress.ts";
 import { causeOf } from "../cause.ts";
 import { tell } from "../failure.ts";
 import { say } from "../output.ts";
+import { Progress } from "../progress.ts";
 import { waitAttached } from "./attached.ts";
 import { type SessionOptions, startUtilityVm } from "./session.ts";
 import { SignalForwarder } from "./signals.ts";
@@ -38,15 +38,13 @@ export interface RunOptions extends SessionOptions {
 export async function run(options: RunOptions): Promise<number> {
   checkInputDevice(options.interactive, options.terminal);
   const signals = new SignalForwarder(say);
-  const progress = new BootProgress({ times: options.times });
-  const started = performance.now();
+  const progress = new Progress({ times: options.times });
   let uvm: UtilityVm | undefined;
   try {
     uvm = await startUtilityVm(options, progress, signals.aborted);
-    return await runContainer(uvm, options, signals, () =>
-      progress.reached("container", performance.now() - started),
-    );
+    return await runContainer(uvm, options, signals, progress);
   } catch (error) {
+    await progress.done();
     if (signals.abortStatus !== undefined) return signals.abortStatus;
     const told = uvm === undefined ? error : await causeOf(error, uvm);
     return tell(told);
@@ -61,7 +59,7 @@ async function runContainer(
   uvm: UtilityVm,
   options: RunOptions,
   signals: SignalForwarder,
-  onStarted: () => void,
+  progress: Progress,
 ): Promise<number> {
   const { guest } = uvm;
   const signal = signals.aborted;
@@ -97,6 +95,7 @@ async function runContainer(
     stderr: !options.terminal,
     signal,
   });
-  if (options.times) onStarted();
+  progress.reached("container");
+  await progress.done();
   return await waitAttached(init, { signals, takesInput, terminal: options.terminal, size });
 }

@@ -1,6 +1,6 @@
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
-import type { BootProgress } from "../boot-progress.ts";
 import { printError } from "../output.ts";
+import type { Progress } from "../progress.ts";
 
 /** Where a container runs, as the command line says it. */
 export interface SessionOptions {
@@ -20,7 +20,7 @@ export interface SessionOptions {
 /** The guest that the container runs in. */
 export async function startUtilityVm(
   options: SessionOptions,
-  progress: BootProgress,
+  progress: Progress,
   signal: AbortSignal,
 ): Promise<UtilityVm> {
   const { ociRuntime, logLevel } = options;
@@ -42,17 +42,13 @@ export async function startUtilityVm(
     ...(kernel !== undefined && { kernel }),
     ...(initrd !== undefined && { initrd }),
   });
-  try {
-    return await QemuUvm.start({
-      ...common,
-      ...image,
-      ...(vmMemoryMiB !== undefined && { memoryMiB: vmMemoryMiB }),
-      ...(cpus !== undefined && { cpus }),
-      ...(accelerator !== undefined && { accelerator }),
-      ...(console !== undefined && { consoleFile: console }),
-      onStage: (stage, ms) => progress.reached(stage, ms),
-    });
-  } finally {
-    progress.done();
-  }
+  return await QemuUvm.start({
+    ...common,
+    ...image,
+    ...(vmMemoryMiB !== undefined && { memoryMiB: vmMemoryMiB }),
+    ...(cpus !== undefined && { cpus }),
+    ...(accelerator !== undefined && { accelerator }),
+    ...(console !== undefined && { consoleFile: console }),
+    onStage: (stage, ms) => progress.reached(stage, ms),
+  });
 }

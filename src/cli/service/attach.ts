@@ -8,6 +8,7 @@ import { openInput } from "../run/output.ts";
 import { SignalForwarder } from "../run/signals.ts";
 import { followWindowSize, makeRaw, type WindowSize } from "../run/terminal.ts";
 import { type Connection, systemPath } from "./connection.ts";
+import { withProgress } from "./starting.ts";
 
 export interface AttachedProcess {
   readonly id: string;
@@ -30,7 +31,8 @@ export async function startAttached(service: Connection, wanted: AttachedProcess
   const { id, call, body } = wanted;
   const signals = new SignalForwarder(say);
   try {
-    const answer = await service.post(systemPath(id, call), { ...body, attach: true }, signals.aborted);
+    const post = () => service.post(systemPath(id, call), { ...body, attach: true }, signals.aborted);
+    const answer = await (call === "start" ? withProgress(service, id, post) : post());
     const { pid } = answer as { pid?: number };
     if (pid === undefined) return 0;
     return await attachStreams(service, { ...wanted, pid }, signals);

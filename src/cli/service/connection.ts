@@ -37,9 +37,9 @@ export class Connection {
     await client.callJson(this.#socket, "DELETE", path);
   }
 
-  /** A response that is read as it comes. */
-  async stream(path: string): Promise<IncomingMessage> {
-    return await client.call(this.#socket, "GET", path);
+  /** A response that is read as it comes. @param signal gives it up */
+  async stream(path: string, signal?: AbortSignal): Promise<IncomingMessage> {
+    return await client.call(this.#socket, "GET", path, undefined, signal === undefined ? {} : { signal });
   }
 
   async attach(path: string): Promise<Duplex> {

@@ -6,6 +6,7 @@ import { checkInputDevice } from "../run/terminal.ts";
 import { startAttached } from "./attach.ts";
 import { Connection, systemPath } from "./connection.ts";
 import { createSystem } from "./create.ts";
+import { withProgress } from "./starting.ts";
 
 /** `lcow run` of a container that the service keeps. @returns the exit status */
 export async function runKept(found: ParsedArguments): Promise<number> {
@@ -19,7 +20,7 @@ export async function runKept(found: ParsedArguments): Promise<number> {
     if (!found.has("detach")) {
       return await startAttached(service, { id, call: "start", body: {}, interactive, terminal });
     }
-    await service.post(systemPath(id, "start"), { attach: false });
+    await withProgress(service, id, () => service.post(systemPath(id, "start"), { attach: false }));
   } catch (error) {
     // What never ran is of no use; and the name is free for another try.
     await discardCreated(service, id);

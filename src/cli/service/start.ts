@@ -3,6 +3,7 @@ import { checkInputDevice } from "../run/terminal.ts";
 import { startAttached } from "./attach.ts";
 import { systemPath } from "./connection.ts";
 import { forEachSystem } from "./for-each.ts";
+import { withProgress } from "./starting.ts";
 import { SYSTEMS, serviceVerb } from "./verb.ts";
 
 export const verb = serviceVerb({
@@ -20,7 +21,9 @@ standard streams, and its exit status is the container's; otherwise the output g
     if (!attach && (interactive || terminal)) throw new UsageError("--interactive and --tty need --attach");
     if (!attach) {
       return await forEachSystem(found.operands, async (id) => {
-        await service.post(systemPath(id, "start"), { attach });
+        const start = () => service.post(systemPath(id, "start"), { attach });
+        // One line shows one of them.
+        await (found.operands.length === 1 ? withProgress(service, id, start) : start());
         return id;
       });
     }

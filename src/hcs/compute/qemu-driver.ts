@@ -27,7 +27,7 @@ const PERSISTENT_MEMORY_STEP = 2 * 1024 * 1024;
 const FIRST_ROOT_LUN = 32;
 
 export interface QemuDriverOptions
-  extends Pick<QemuUvmOptions, "ociRuntime" | "logLevel" | "onLog" | "consoleFile"> {
+  extends Pick<QemuUvmOptions, "ociRuntime" | "logLevel" | "onLog" | "onStage" | "consoleFile"> {
   /** For documents without a LinuxKernelDirect: files on this machine. Default: the image of `npm run image`. */
   readonly kernel?: string;
   readonly initrd?: string;
@@ -75,7 +75,7 @@ export class QemuDriver implements UtilityVmDriver {
   }
 
   async start(_id: string, document: VirtualMachineDocument, options: CallOptions = {}): Promise<RunningVm> {
-    const { ociRuntime, logLevel, onLog, consoleFile } = this.#options;
+    const { ociRuntime, logLevel, onLog, onStage, consoleFile } = this.#options;
     const uvm = await QemuUvm.start({
       ...this.#configOf(document),
       persistentMemory: await persistentMemoryOf(document),
@@ -85,6 +85,7 @@ export class QemuDriver implements UtilityVmDriver {
       ...(logLevel !== undefined && { logLevel }),
       ...(onLog !== undefined && { onLog }),
       ...(consoleFile !== undefined && { consoleFile }),
+      ...(onStage !== undefined && { onStage }),
       ...options,
     });
     return new QemuRunningVm(uvm, ociRuntime ?? "runc", memoryOf(document));

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { AgentError } from "../../errors.ts";
 import type { ComputeSystemDocument } from "../compute/document.ts";
 import { LocalDriver } from "../compute/local-driver.ts";
-import { QemuDriver } from "../compute/qemu-driver.ts";
+import { QemuDriver, type QemuDriverOptions } from "../compute/qemu-driver.ts";
 import type { ProcessParameters } from "../compute/schema2.ts";
 import type { CreateOptions } from "../compute/service.ts";
 import { parseStrictly } from "../compute/strict.ts";
@@ -27,6 +27,8 @@ const schema = v.strictObject({
   removeAtEnd: v.optional(v.boolean()),
 });
 
+type OnStage = NonNullable<QemuDriverOptions["onStage"]>;
+
 export interface CreateRequest {
   readonly id: string;
   readonly document: ComputeSystemDocument;
@@ -35,14 +37,14 @@ export interface CreateRequest {
   readonly removeAtEnd: boolean;
 }
 
-/** The body of `POST /systems`. @throws AgentError INVALID_JSON naming the field that is wrong or not known */
-export function parseCreateRequest(body: unknown): CreateRequest {
+/** The body of `POST /systems`. @param onStage told as its machine boots @throws AgentError INVALID_JSON naming the field that is wrong or not known */
+export function parseCreateRequest(body: unknown, onStage: OnStage): CreateRequest {
   const { id, document, init, removeAtEnd = false, ...machine } = parseStrictly(schema, body, "request");
   return {
     id,
     document: document as ComputeSystemDocument,
     init,
-    options: { ...makeDriver(machine) },
+    options: { ...makeDriver(machine, onStage) },
     removeAtEnd,
   };
 }
@@ -50,7 +52,7 @@ export function parseCreateRequest(body: unknown): CreateRequest {
 type MachineRequest = Omit<v.InferOutput<typeof schema>, "id" | "document" | "init" | "removeAtEnd">;
 
 /** Nothing where the service's own driver does. @throws AgentError NOT_SUPPORTED */
-function makeDriver(request: MachineRequest): Pick<CreateOptions, "driver"> {
+function makeDriver(request: MachineRequest, onStage: OnStage): Pick<CreateOptions, "driver"> {
   const { driver = "qemu", ociRuntime, logLevel, accelerator, consoleFile } = request;
   const common = {
     ...(ociRuntime !== undefined && { ociRuntime }),
@@ -69,5 +71,5 @@ function makeDriver(request: MachineRequest): Pick<CreateOptions, "driver"> {
     );
   }
   const options = { ...common, ...machine };
-  return Object.keys(options).length === 0 ? {} : { driver: new QemuDriver(options) };
+  return Object.keys(options).length === 0 ? {} : { driver: new QemuDriver({ ...options, onStage }) };
 }

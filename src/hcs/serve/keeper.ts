@@ -13,6 +13,8 @@ import { QemuDriver } from "../compute/qemu-driver.ts";
 import type { PropertyTypeV1 } from "../compute/schema1.ts";
 import type { ModifySettingRequest, ProcessParameters, PropertyTypeV2 } from "../compute/schema2.ts";
 import { ComputeService } from "../compute/service.ts";
+import type { BootStage } from "../qemu-uvm.ts";
+import { BootStages } from "./boot-stages.ts";
 import { parseCreateRequest } from "./create-request.ts";
 import { listen, readBody, reply } from "./http.ts";
 import { KeptSystem } from "./kept-system.ts";
@@ -23,7 +25,9 @@ import { pathParts } from "./system-name.ts";
 
 class Keeper {
   readonly #directory: string;
-  readonly #service = new ComputeService({ driver: new QemuDriver() });
+  readonly #stages = new BootStages();
+  readonly #onStage = (stage: BootStage, ms: number) => this.#stages.reached(stage, ms);
+  readonly #service = new ComputeService({ driver: new QemuDriver({ onStage: this.#onStage }) });
   readonly #systems = new Map<string, KeptSystem>();
   #logs = 0;
   #server: Server | undefined;
@@ -61,6 +65,7 @@ class Keeper {
     if (part === "logs" && method === "GET") {
       return await sendLog(kept.readLog(logQuery(url.searchParams), signal), response);
     }
+    if (part === "stages" && method === "GET") return await this.#stages.send(response);
     if (part === "processes" && pid !== undefined) {
       reply(response, 200, await this.#processCall(kept, Number(pid), `${method} ${action}`, body, signal));
       return;
@@ -80,7 +85,7 @@ class Keeper {
 
   async #create(body: Record<string, unknown>) {
     try {
-      const request = parseCreateRequest(body);
+      const request = parseCreateRequest(body, this.#onStage);
       const kept = await KeptSystem.create(this.#service, {
         ...request,
         logPath: join(this.#directory, `${this.#logs++}.log`),
