@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { AgentError } from "../errors.ts";
 import { type BootFiles, builtImage } from "../hcs/qemu/built-image.ts";
 import { nodeFlags } from "../node-flags.ts";
-import type { OptionDescription } from "./arguments.ts";
+import { type OptionDescription, UsageError } from "./arguments.ts";
 import { say } from "./output.ts";
 import { readCount, readNotEmpty } from "./values.ts";
 import type { Verb } from "./verb.ts";
@@ -64,20 +64,32 @@ const OUT: OptionDescription<string> = {
   help: "where to write (default out)",
 };
 
+const SUITE: OptionDescription<string> = {
+  name: "suite",
+  value: "NAME",
+  read: (text, what) => {
+    if (/^[a-z]+$/.test(text)) return text;
+    throw new UsageError(`${what}: expected the name of a suite, such as bookworm`);
+  },
+  help: "of Debian, whose packages it is made of (default bookworm)",
+};
+
 export const verb: Verb = {
   operands: [],
   about:
     "Builds what is missing of the image that `lcow run` and `lcow boot` use, or older than its sources.",
   options: [
     OUT,
+    SUITE,
     LEVEL,
     { name: "refresh", help: "ask the package archive for newer versions" },
     { name: "force", help: "build everything again, whatever is kept from before" },
   ],
   async run(found) {
-    const [out, level] = [found.read(OUT), found.read(LEVEL)];
+    const [out, suite, level] = [found.read(OUT), found.read(SUITE), found.read(LEVEL)];
     return await buildImage([
       ...(out === undefined ? [] : ["--out", out]),
+      ...(suite === undefined ? [] : ["--suite", suite]),
       ...(level === undefined ? [] : ["--level", String(level)]),
       ...["refresh", "force"].filter((name) => found.has(name)).map((name) => `--${name}`),
     ]);

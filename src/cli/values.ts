@@ -8,8 +8,6 @@ import { environmentVariable } from "./raw-bytes.ts";
 const KIBI = 1024;
 /** What a container's own runtime and agent need beside its command; Docker's bound, too. */
 const LEAST_MEMORY = 6 * KIBI ** 2;
-/** setTimeout() takes no more: above, it fires at once. */
-export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** uid_t and gid_t less (uid_t)-1, which means "none"; chown(2). */
 const LARGEST_ID = 2 ** 32 - 2;
 

@@ -1,6 +1,7 @@
 import { AgentError } from "../errors.ts";
 import type { RequestOf, ResponseOf } from "../protocol/codec.ts";
 import type { MessageName } from "../protocol/messages.ts";
+import { LONGEST_TIMER_MS } from "./longest-timer.ts";
 
 export interface RequestOptions {
   /** Milliseconds until TIMEOUT; a reply that comes later is dropped. 0: as long as the bridge lives. */
@@ -40,7 +41,11 @@ export class PendingRequest {
     this.#onSettled = onSettled;
     this.#signal = options.signal;
     if (options.timeoutMs > 0)
-      this.#timer = setTimeout(this.#onTimeout, options.timeoutMs, options.timeoutMs);
+      this.#timer = setTimeout(
+        this.#onTimeout,
+        Math.min(options.timeoutMs, LONGEST_TIMER_MS),
+        options.timeoutMs,
+      );
     if (this.#signal?.aborted === true) this.#onAbort();
     else this.#signal?.addEventListener("abort", this.#onAbort, { once: true });
   }

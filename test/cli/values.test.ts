@@ -5,7 +5,6 @@ import { type Test, test } from "tap";
 import { UsageError } from "../../src/cli/arguments.ts";
 import { readEnvironmentFile } from "../../src/cli/options/environment-file.ts";
 import {
-  LONGEST_TIMER_MS,
   readCount,
   readCpus,
   readHostname,
@@ -16,6 +15,7 @@ import {
   readUser,
   readVariable,
 } from "../../src/cli/values.ts";
+import { LONGEST_TIMER_MS } from "../../src/hcs/longest-timer.ts";
 
 type Reader = (text: string, what: string) => unknown;
 

@@ -1,5 +1,6 @@
+import { LONGEST_TIMER_MS } from "../../hcs/longest-timer.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
-import { LONGEST_TIMER_MS, readCount } from "../values.ts";
+import { readCount } from "../values.ts";
 import type { Connection } from "./connection.ts";
 import { systemPath } from "./connection.ts";
 import { forEachSystem } from "./for-each.ts";

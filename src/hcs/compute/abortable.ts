@@ -1,4 +1,5 @@
 import { AgentError } from "../../errors.ts";
+import { LONGEST_TIMER_MS } from "../longest-timer.ts";
 
 /**
  * Waits for a promise no longer than the caller wants. What the promise stands for goes on.
@@ -22,9 +23,12 @@ export async function abortable<T>(
   const timer =
     timeoutMs === undefined
       ? undefined
-      : setTimeout(() => {
-          stop.reject(new AgentError("TIMEOUT", `${what} took longer than ${timeoutMs} ms`));
-        }, timeoutMs);
+      : setTimeout(
+          () => {
+            stop.reject(new AgentError("TIMEOUT", `${what} took longer than ${timeoutMs} ms`));
+          },
+          Math.min(timeoutMs, LONGEST_TIMER_MS),
+        );
   try {
     return await Promise.race([promise, stop.promise]);
   } finally {
@@ -45,7 +49,7 @@ export async function withTimeLimit<T>(
   run: (options: { signal: AbortSignal }) => Promise<T>,
 ): Promise<T> {
   const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), timeoutMs);
+  const timer = setTimeout(() => limit.abort(), Math.min(timeoutMs, LONGEST_TIMER_MS));
   try {
     return await run({
       signal: signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]),

@@ -1,14 +1,13 @@
 import * as v from "valibot";
 import { AgentError } from "../../errors.ts";
+import { LONGEST_TIMER_MS } from "../longest-timer.ts";
 import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./schema2.ts";
 import { parseStrictly } from "./strict.ts";
 
 /** Milliseconds; as in hcsshim four minutes each. */
 const DEFAULT_TIMEOUT_MS = 4 * 60_000;
-/** setTimeout() takes no more. */
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
-const milliseconds = v.optional(v.pipe(v.number(), v.minValue(1), v.maxValue(LONGEST_TIMEOUT_MS)));
+const milliseconds = v.optional(v.pipe(v.number(), v.minValue(1), v.maxValue(LONGEST_TIMER_MS)));
 const timeouts = v.strictObject({
   SystemCreateMs: milliseconds,
   SystemStartMs: milliseconds,
