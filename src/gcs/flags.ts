@@ -4,6 +4,7 @@
  * hcsshim cmd/gcs/main.go.
  */
 import { AgentError } from "../errors.ts";
+import { transportFromFlag } from "../stdio/transport-flag.ts";
 
 export type LogLevel = "trace" | "debug" | "info" | "warning" | "error" | "fatal";
 
@@ -109,7 +110,10 @@ const flags: { readonly [Name in keyof Flags]: Flag } = {
   transport: {
     default: "vsock",
     value: "KIND",
-    parse: text,
+    parse: (value) => {
+      transportFromFlag(value);
+      return value;
+    },
     help: "vsock, or unix:PREFIX: guest port P is the socket PREFIX_P",
   },
   "oci-runtime": {

@@ -1,5 +1,5 @@
 /** The agent: flags, wiring, the loop that dials the host again and again. */
-import { openSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { AgentError, describeError } from "../errors.ts";
 import { reboot, sync } from "../linux/libc.ts";
@@ -22,6 +22,14 @@ import { version } from "./version.ts";
 const LOG_DRAIN_MS = 1000;
 /** A host whose end is to be the agent's own listens before it starts the agent; it may be gone by the dial. */
 const FIRST_DIAL_MS = 2000;
+/** A host that is not there yet is told of as often; dialled it is all the while. */
+const DIAL_MS = 10_000;
+const REFUSED_MS = 1000;
+/** Exit statuses: the flags are wrong; the reader of standard output has gone; anything else. */
+const USAGE_ERROR = 2;
+const READER_GONE = 141;
+const FAILED = 1;
+
 /** Between the loss of a connection and the next dial, so that a host that hangs up at once is not hammered. */
 const REDIAL_MS = 100;
 
@@ -29,8 +37,39 @@ function readFlags(): Flags {
   try {
     return parseFlags(process.argv.slice(2));
   } catch (error) {
-    process.stderr.write(`gcs: ${describeError(error)}\n`);
-    process.exit(2);
+    complain(error);
+    process.exit(USAGE_ERROR);
+  }
+}
+
+/** One line, for a person; the log is not there yet. */
+function complain(error: unknown): void {
+  try {
+    writeSync(2, `gcs: ${describeError(error)}\n`);
+  } catch {
+    // There is nobody to tell, and the exit status says it as well.
+  }
+}
+
+/** @returns the exit status */
+function print(text: string): number {
+  try {
+    writeSync(1, text);
+    return 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EPIPE") return READER_GONE;
+    complain(new Error("standard output could not be written", { cause: error }));
+    return FAILED;
+  }
+}
+
+/** @throws AgentError naming the flag */
+function openLog(flags: Flags): number {
+  if (flags.logfile === "") return 2;
+  try {
+    return openSync(flags.logfile, "w", 0o600);
+  } catch (cause) {
+    throw new AgentError("INVALID_ARGUMENT", `flag -logfile: ${flags.logfile} cannot be written`, { cause });
   }
 }
 
@@ -97,18 +136,22 @@ class Agent {
 
   async #connect(): Promise<ByteStream | undefined> {
     if (this.#flags["use-inouterr"]) return standardStream();
+    const start = performance.now();
     try {
       return socketStream(
         await this.#transport.dial(BRIDGE_PORT, {
           stream: "bridge",
           signal: this.#stop.signal,
-          ...(this.#flags["exit-with-host"] && { timeoutMs: FIRST_DIAL_MS }),
+          timeoutMs: this.#flags["exit-with-host"] ? FIRST_DIAL_MS : DIAL_MS,
         }),
       );
     } catch (error) {
       if (this.#stop.signal.aborted) return undefined;
       if (this.#flags["exit-with-host"]) await this.end(`there is no host: ${describeError(error)}`, 1);
       this.#log.warn({ error: describeError(error) }, "no host yet, dialling again");
+      // What does not pass by itself (no permission, say) is told at once, and again and again.
+      const isEarly = performance.now() - start < DIAL_MS / 2;
+      if (isEarly) await new Promise((resolve) => setTimeout(resolve, REFUSED_MS));
       return undefined;
     }
   }
@@ -157,10 +200,16 @@ function guardMachine(flags: Flags, log: AgentLogger): void {
 async function main(): Promise<void> {
   const flags = readFlags();
   if (flags.help || flags.version) {
-    process.stdout.write(flags.help ? flagsHelp() : `gcs ${version}\n`);
+    process.exitCode = print(flags.help ? flagsHelp() : `gcs ${version}\n`);
     return;
   }
-  const fd = flags.logfile === "" ? 2 : openSync(flags.logfile, "w", 0o600);
+  let fd: number;
+  try {
+    fd = openLog(flags);
+  } catch (error) {
+    complain(error);
+    process.exit(FAILED);
+  }
   const log = createLogger({ level: flags.loglevel, format: flags["log-format"], fd });
   const fatal = async (error: unknown) => {
     log.fatal({ error: describeError(error) }, "gcs ends");

@@ -4,11 +4,18 @@ import type { Transport } from "./transport.ts";
 import { UnixTransport } from "./unix-transport.ts";
 import { VsockTransport } from "./vsock-transport.ts";
 
+/** sizeof(sockaddr_un.sun_path) less the terminating NUL, unix(7), and the largest port behind the prefix. */
+const LONGEST_PREFIX_BYTES = 108 - 1 - "_4294967295".length;
+
 /** The transport that a flag names: "vsock", "unix:PREFIX" or "null". @throws AgentError INVALID_ARGUMENT */
 export function transportFromFlag(flag: string): Transport {
   if (flag === "vsock") return new VsockTransport();
   if (flag === "null") return new NullTransport();
   const prefix = flag.startsWith("unix:") ? flag.slice("unix:".length) : "";
+  if (Buffer.byteLength(prefix) > LONGEST_PREFIX_BYTES) {
+    const message = `transport "${flag}" is too long for the name of a socket: at most ${LONGEST_PREFIX_BYTES} bytes`;
+    throw new AgentError("INVALID_ARGUMENT", message);
+  }
   if (prefix !== "") return new UnixTransport(prefix);
   throw new AgentError(
     "INVALID_ARGUMENT",
