@@ -18,7 +18,7 @@ import type { Bundle } from "./bundle.ts";
 import { STDIO_DIAL } from "./dial.ts";
 import { UvmProcess } from "./process.ts";
 import { ProcessTable } from "./process-table.ts";
-import { refuseProgram } from "./program.ts";
+import { checkProcess, refuseProgram } from "./program.ts";
 import { resolveUser } from "./users.ts";
 
 export type ContainerStatus = "created" | "starting" | "running" | "stopped";
@@ -115,6 +115,7 @@ export class UvmContainer {
   /** @returns the new process's pid. */
   async exec(process: OciProcess, ports: StdioPorts): Promise<number> {
     this.#expect("running", "execute a process");
+    checkProcess(process);
     const { container, transport, initProcess, rootPath, log } = this.#parts;
     const prepared: OciProcess = {
       ...process,

@@ -8,9 +8,19 @@ import { AgentError } from "../../errors.ts";
 import { HEAD_SIZE, inspectExecutable } from "../../linux/executable.ts";
 import { readHeadInRoot } from "../../linux/root-file.ts";
 import type { OciProcess } from "../../runtime/runtime.ts";
-import { describeStartFailure } from "../../start-failure.ts";
+import { describeStartFailure, type StartFailure } from "../../start-failure.ts";
 
 const EXECUTABLE_BITS = 0o111;
+
+/**
+ * What runtimes read differently: crun takes a working directory from the root, and an empty name for the root itself.
+ * @throws AgentError COMMAND_NOT_FOUND, INVALID_WORKING_DIRECTORY
+ */
+export function checkProcess(process: OciProcess): void {
+  const { args = [], cwd = "" } = process;
+  if (!args[0]) throw refusal(process, "it is empty", "COMMAND_NOT_FOUND");
+  if (!cwd.startsWith("/")) throw refusal(process, "it is not absolute", "INVALID_WORKING_DIRECTORY");
+}
 
 /**
  * @param initPid of the container: its root is where its processes see it, mounts included.
@@ -31,10 +41,13 @@ export async function refuseProgram(process: OciProcess, initPid: number): Promi
   }
 }
 
-function refusal({ args = [], cwd = "/" }: OciProcess, reason: string): AgentError {
+function refusal(
+  { args = [], cwd = "" }: OciProcess,
+  reason: string,
+  failure: StartFailure = "COMMAND_NOT_EXECUTABLE",
+): AgentError {
   const subject = { command: args[0] ?? "", workingDirectory: cwd };
-  const what = describeStartFailure("COMMAND_NOT_EXECUTABLE", subject);
-  return new AgentError("COMMAND_NOT_EXECUTABLE", `${what}: ${reason}`);
+  return new AgentError(failure, `${describeStartFailure(failure, subject)}: ${reason}`);
 }
 
 async function findProgram(

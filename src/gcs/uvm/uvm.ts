@@ -17,7 +17,7 @@ import type { ExternalCommand } from "./external-command.ts";
 import { UvmMounts } from "./mounts.ts";
 import { UvmProcess } from "./process.ts";
 import { ProcessTable } from "./process-table.ts";
-import { refuseProgram } from "./program.ts";
+import { checkProcess, refuseProgram } from "./program.ts";
 import { generatedFiles, isPrivileged, standaloneSpec } from "./spec.ts";
 import { resolveUser } from "./users.ts";
 
@@ -102,6 +102,7 @@ export class Uvm {
         `OciBundlePath "${settings.bundlePath}" is not an absolute path`,
       );
     }
+    checkProcess(settings.spec.process);
     this.#containers.set(id, "creating");
     const undo = new CleanupStack();
     undo.push(`forget container ${id}`, () => void this.#containers.delete(id));
