@@ -109,6 +109,11 @@ export class GuestConnection {
     return this.#bridge.ended;
   }
 
+  /** When the guest last said anything; milliseconds since 1970. */
+  get lastHeard(): number | undefined {
+    return this.#bridge.lastHeard;
+  }
+
   /** What the guest said of itself when it negotiated. */
   get capabilities(): GuestCapabilities {
     return this.#capabilities;

@@ -55,6 +55,7 @@ export class HostBridge {
   #nextId = 0n;
   #failure: AgentError | undefined;
   #droppedReplies = 0;
+  #lastHeard: number | undefined;
 
   constructor(options: HostBridgeOptions) {
     this.#options = options;
@@ -67,6 +68,11 @@ export class HostBridge {
 
   get failure(): AgentError | undefined {
     return this.#failure;
+  }
+
+  /** When the guest last said anything; milliseconds since 1970. */
+  get lastHeard(): number | undefined {
+    return this.#lastHeard;
   }
 
   /** Replies dropped because their request had timed out, was aborted, or had been answered already. */
@@ -167,6 +173,7 @@ export class HostBridge {
   };
 
   #receive(frame: Frame): void {
+    this.#lastHeard = Date.now();
     if (frame.type === NOTIFICATION_TYPE) {
       this.#options.onNotification(decodeNotification(frame.body));
       return;

@@ -61,6 +61,10 @@ export class LocalAgent {
     });
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   expectEnd(): void {
     this.#isEndExpected = true;
   }

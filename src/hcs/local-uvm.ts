@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { AgentError } from "../errors.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
+import { type AgentRecord, killAgent } from "./agent-record.ts";
 import { type AgentTraces, makePrivateDirectory, removeTraces, tracesIn } from "./agent-traces.ts";
 import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
 import type { Lease } from "./cache/entries.ts";
@@ -14,12 +15,16 @@ import type { ContainerRoot, RootOptions, UtilityVm } from "./utility-vm.ts";
 const DIAL_TIMEOUT_MS = 30_000;
 /** How long the agent may take to end its containers, before it is killed and cleaned up after. */
 const EXIT_TIMEOUT_MS = 20_000;
+/** The same by force: one that answers still cleans up best after itself. */
+const FORCED_EXIT_MS = 2_000;
 /** A killed process is gone at once, unless the kernel is stuck in it. */
 const KILL_TIMEOUT_MS = 5_000;
 
 export interface LocalUvmOptions extends LocalAgentOptions {
   /** runc, crun, or the path of one like them. Default runc. */
   readonly ociRuntime?: string;
+  /** Told what the agent leaves should this process be killed: see removeAgent. */
+  readonly onAgent?: (agent: AgentRecord) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -35,6 +40,7 @@ export class LocalUvm implements UtilityVm {
   /** Of what its containers' roots are above. */
   readonly #leases = new Set<Lease>();
   #roots = 0;
+  readonly #forced = Promise.withResolvers<void>();
   #closing: Promise<void> | undefined;
 
   /**
@@ -56,6 +62,7 @@ export class LocalUvm implements UtilityVm {
     try {
       const listener = await transport.listen(BRIDGE_PORT);
       agent = new LocalAgent(socketPrefix, traces, options);
+      if (agent.pid !== undefined) options.onAgent?.({ pid: agent.pid, traces });
       // Loaded while the agent starts, which takes longer: the protocol's schemas are half of this program.
       const [{ GuestConnection }, machine] = await Promise.all([
         import("./guest-connection.ts"),
@@ -150,7 +157,8 @@ export class LocalUvm implements UtilityVm {
     this.#parts.transport.setKeepsLoopAlive(on);
   }
 
-  close(): Promise<void> {
+  close({ force = false }: { readonly force?: boolean } = {}): Promise<void> {
+    if (force) this.#forced.resolve();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -164,7 +172,7 @@ export class LocalUvm implements UtilityVm {
     const { guest, agent, transport, traces } = this.#parts;
     agent.expectEnd();
     await guest.close();
-    await endAgent(agent, transport, traces);
+    await endAgent(agent, transport, traces, this.#forced.promise);
     for (const lease of this.#leases) lease.release();
   }
 }
@@ -181,12 +189,17 @@ async function endAgent(
   agent: LocalAgent | undefined,
   transport: UnixHostTransport,
   traces: AgentTraces,
+  forced?: Promise<void>,
 ): Promise<void> {
   agent?.expectEnd();
   await transport.close();
-  if (agent !== undefined && !(await agent.hasExitedWithin(EXIT_TIMEOUT_MS))) {
-    agent.kill("SIGKILL");
-    await agent.hasExitedWithin(KILL_TIMEOUT_MS);
+  if (agent !== undefined) {
+    const ends = [agent.hasExitedWithin(EXIT_TIMEOUT_MS)];
+    if (forced !== undefined) ends.push(forced.then(() => agent.hasExitedWithin(FORCED_EXIT_MS)));
+    if (!(await Promise.race(ends)) && agent.pid !== undefined) {
+      await killAgent(agent.pid);
+      await agent.hasExitedWithin(KILL_TIMEOUT_MS);
+    }
   }
   await removeTraces(traces);
 }

@@ -15,6 +15,8 @@ const ENTROPY_BYTES = 512;
 const AGENT_TIMEOUT_MS = 60_000;
 /** How long a guest may take to sync and power off, before it is ended. */
 const POWER_OFF_TIMEOUT_MS = 10_000;
+/** By force QEMU itself, not its guest, may take so long to flush its disks. */
+const FORCED_QUIT_MS = 1_000;
 
 /** What the guest runs: hcsshim's own command line for its agent. Source: hcsshim internal/uvm/create_lcow.go. */
 export function agentArguments(logLevel: string, ociRuntime = "runc"): string[] {
@@ -65,6 +67,8 @@ export class QemuUvm implements UtilityVm {
   readonly died: Promise<AgentError>;
   readonly hasUnifiedCgroups = true;
   readonly #roots: DiskRoots;
+  readonly #forced = Promise.withResolvers<void>();
+  #isForced = false;
   #closing: Promise<void> | undefined;
 
   /**
@@ -126,7 +130,8 @@ export class QemuUvm implements UtilityVm {
     this.vm.setKeepsLoopAlive(on);
   }
 
-  close(): Promise<void> {
+  close({ force = false }: { readonly force?: boolean } = {}): Promise<void> {
+    if (force) this.#force();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -137,16 +142,31 @@ export class QemuUvm implements UtilityVm {
   }
 
   async #close(): Promise<void> {
-    try {
-      this.guest.shutdown();
-    } catch (error) {
-      // A guest that cannot be asked any more is on its way down, or is ended below.
-      if (!(error instanceof AgentError)) throw error;
+    if (!this.#isForced) {
+      try {
+        this.guest.shutdown();
+      } catch (error) {
+        // A guest that cannot be asked any more is on its way down, or is ended below.
+        if (!(error instanceof AgentError)) throw error;
+      }
+      const forced = this.#forced.promise;
+      await Promise.race([
+        this.vm.waitForExit({ timeoutMs: POWER_OFF_TIMEOUT_MS }).catch(() => undefined),
+        forced,
+      ]);
     }
-    await this.vm.waitForExit({ timeoutMs: POWER_OFF_TIMEOUT_MS }).catch(() => undefined);
-    await this.guest.close();
+    // Not waited for before the machine is gone: a guest that is stopped would have to answer.
+    const disconnected = this.guest.close();
     await this.vm.close();
+    await disconnected;
     this.#roots.close();
+  }
+
+  #force(): void {
+    this.#isForced = true;
+    this.#forced.resolve();
+    const timer = setTimeout(() => this.vm.kill(), FORCED_QUIT_MS);
+    void this.vm.exited.then(() => clearTimeout(timer));
   }
 }
 

@@ -26,8 +26,11 @@ export interface UtilityVm {
   /** Whether the guest keeps this program running; default true. One that does not ends with it, unasked. */
   setKeepsLoopAlive?(on: boolean): void;
 
-  /** Ends the guest with everything in it, and removes what starting it made. Safe more than once. */
-  close(): Promise<void>;
+  /**
+   * Ends the guest with everything in it, and removes what starting it made. Safe more than once.
+   * @param options.force at once, without asking the guest, which may be stopped
+   */
+  close(options?: { readonly force?: boolean }): Promise<void>;
 }
 
 export interface RootOptions {

@@ -99,6 +99,7 @@ pin<
     keyof hcs.ComputeService,
     | typeof Symbol.asyncDispose
     | "createComputeSystem"
+    | "guestOf"
     | "openComputeSystem"
     | "getComputeSystems"
     | "getServiceProperties"

@@ -13,6 +13,9 @@ interface Listed {
   readonly CreatedAt: string;
   readonly Command: string;
   readonly ExitCode?: number;
+  /** When its guest or keeper last answered; absent while it does. */
+  readonly NotAnsweringSince?: string;
+  /** Why its last start failed. */
   readonly StartError?: object;
 }
 
@@ -47,7 +50,15 @@ export const verb = serviceVerb({
 });
 
 /** "Stopped (3)": with the exit code of the container's command. */
-function stateOf({ State, ExitCode, StartError }: Pick<Listed, "State" | "ExitCode" | "StartError">): string {
+function stateOf({
+  State,
+  ExitCode,
+  NotAnsweringSince,
+  StartError,
+}: Pick<Listed, "State" | "ExitCode" | "NotAnsweringSince" | "StartError">): string {
+  if (NotAnsweringSince !== undefined) {
+    return `${State} (no answer for ${formatAge(Date.now() - Date.parse(NotAnsweringSince))})`;
+  }
   if (StartError !== undefined) return `${State} (start failed)`;
   return State === "Stopped" && ExitCode !== undefined ? `${State} (${ExitCode})` : State;
 }

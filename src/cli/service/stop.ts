@@ -1,3 +1,4 @@
+import { AgentError } from "../../errors.ts";
 import { LONGEST_TIMER_MS } from "../../hcs/longest-timer.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import { readCount } from "../values.ts";
@@ -53,19 +54,37 @@ export async function stop(service: Connection, id: string, graceMs: number): Pr
   if (State === "Stopped" || State === "Created") return;
   const ended = service.get(systemPath(id, "wait")).then(
     () => true,
-    // How it ended is unknown, but ended it has.
-    () => true,
+    (error: unknown) => {
+      // How it ended is unknown, but ended it has; unless it is the service that cannot tell.
+      if (isLate(error)) throw error;
+      return true;
+    },
   );
-  // A paused process takes no signal.
-  if (State === "Paused") await service.post(systemPath(id, "resume"));
+  ended.catch(() => undefined);
   if (graceMs > 0) {
-    await service.post(systemPath(id, "shutdown"));
+    const asked = ask(service, id, State);
     const { promise: late, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(resolve, graceMs, false);
-    const isEnded = await Promise.race([ended, late]);
-    clearTimeout(timer);
+    const isEnded = await Promise.race([ended, late, asked.then(() => ended)]).finally(() =>
+      clearTimeout(timer),
+    );
     if (isEnded) return;
   }
   await service.post(systemPath(id, "terminate"));
   await ended;
+}
+
+/** Asks for the end. Who does not answer is ended by force. */
+async function ask(service: Connection, id: string, state: string): Promise<void> {
+  try {
+    // A paused process takes no signal.
+    if (state === "Paused") await service.post(systemPath(id, "resume"));
+    await service.post(systemPath(id, "shutdown"));
+  } catch (error) {
+    if (!isLate(error)) throw error;
+  }
+}
+
+function isLate(error: unknown): boolean {
+  return error instanceof AgentError && (error.code === "TIMEOUT" || error.code === "HELPER_TIMEOUT");
 }

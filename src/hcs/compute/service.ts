@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { AgentError } from "../../errors.ts";
 import { checkContainerId } from "../../protocol/container-id.ts";
+import type { GuestConnection } from "../guest-connection.ts";
 import { withTimeLimit } from "./abortable.ts";
 import { ContainerKind } from "./container-kind.ts";
 import type { CallOptions } from "./cow.ts";
@@ -143,6 +144,13 @@ export class ComputeService {
     } catch (thrown) {
       throw makeHcsError("hcs::ModifyServiceSettings", thrown);
     }
+  }
+
+  /** The guest that a system is or runs in, while it is there to answer: not before the start, paused or ended. */
+  guestOf(id: string): GuestConnection | undefined {
+    const record = this.#systems.get(id);
+    const answers = record !== undefined && record.state !== "Paused" && !record.isStopped;
+    return answers ? record.kind.vm?.uvm.guest : undefined;
   }
 
   /** Ends all systems and forgets them. */

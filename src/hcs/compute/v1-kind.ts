@@ -1,4 +1,5 @@
 import type { GuestProcess } from "../guest-process.ts";
+import { abortable } from "./abortable.ts";
 import { ContainerKind } from "./container-kind.ts";
 import type { CallOptions } from "./cow.ts";
 import type { RunningVm, UtilityVmDriver } from "./driver.ts";
@@ -13,6 +14,8 @@ import { VmKind } from "./vm-kind.ts";
 
 /** How long output may wait for a reader, once the container has ended; then the VM goes all the same. */
 const FINISH_TIMEOUT_MS = 30_000;
+/** How long force asks a guest before it ends the machine. */
+const ASK_MS = 2_000;
 /** How long the VM may take to tell of its end, once the container's guest is lost. */
 const DEATH_NOTICE_MS = 2_000;
 
@@ -65,8 +68,23 @@ export class V1Kind implements SystemKind {
   }
 
   async terminate(options: CallOptions): Promise<void> {
-    if (this.#container?.isMade === true) await this.#container.terminate(options);
-    else await this.#vm.terminate();
+    const container = this.#container;
+    if (container?.isMade === true) {
+      // A guest that answers tells how its processes ended. One that does not is not waited for.
+      const signal = AbortSignal.any([
+        ...(options.signal ? [options.signal] : []),
+        AbortSignal.timeout(ASK_MS),
+      ]);
+      const isEnded = await abortable(container.terminate({ signal }), "terminating", {
+        timeoutMs: ASK_MS,
+      }).then(
+        () => true,
+        () => false,
+      );
+      const ended = container.exited.catch(() => undefined);
+      if (isEnded && (await isWithin(ended, ASK_MS))) return;
+    }
+    await this.#vm.terminate();
   }
 
   async pause(options: CallOptions): Promise<void> {
@@ -174,6 +192,13 @@ export class V1Kind implements SystemKind {
     // Too late when the VM has told of its death.
     this.#exit.reject(error);
   }
+}
+
+async function isWithin(event: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  return await abortable(event, "waiting", { timeoutMs }).then(
+    () => true,
+    () => false,
+  );
 }
 
 function mountPath({ CreateInUtilityVM, ContainerPath, lun }: V1Disk): string {

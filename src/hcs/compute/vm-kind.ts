@@ -17,6 +17,8 @@ import type { ModifySettingRequest, SaveOptions } from "./schema2.ts";
 import { ScsiDisks } from "./scsi-disks.ts";
 import type { ExitType, SystemKind } from "./system-kind.ts";
 
+/** A guest that does not thaw its containers within this time is ended with them frozen. */
+const THAW_TIMEOUT_MS = 2_000;
 const MEBIBYTE = 1024 * 1024;
 const MEMORY_PATH = "ComputeTopology/Memory/SizeInMB";
 
@@ -84,9 +86,10 @@ export class VmKind implements SystemKind {
     this.#abortStart.abort(new AgentError("ABORTED", "the system was terminated while it started"));
     // Without processors of their own to stop, containers are frozen, and frozen processes cannot be killed.
     if (this.#vm?.resume === undefined) {
-      await Promise.allSettled([...this.hosted].map((container) => container.thaw({})));
+      const signal = AbortSignal.timeout(THAW_TIMEOUT_MS);
+      await Promise.allSettled([...this.hosted].map((container) => container.thaw({ signal })));
     }
-    await this.#vm?.uvm.close();
+    await this.#vm?.uvm.close({ force: true });
     this.#exit.resolve("ForcedExit");
   }
 
@@ -190,11 +193,11 @@ export class VmKind implements SystemKind {
   }
 
   async release(): Promise<void> {
-    await this.#vm?.uvm.close();
+    await this.#vm?.uvm.close({ force: true });
   }
 
   async #onEnd(vm: RunningVm, reason: AgentError): Promise<void> {
-    await vm.uvm.close().catch(() => undefined);
+    await vm.uvm.close({ force: true }).catch(() => undefined);
     if (this.#ending === undefined) {
       this.#exit.reject(coded(ErrVmcomputeUnexpectedExit, reason.message));
     } else {

@@ -107,6 +107,10 @@ export class QemuMachine {
     clearTimeout(timer);
   }
 
+  kill(): void {
+    this.#process.kill("SIGKILL");
+  }
+
   async #waitForExit(): Promise<MachineExit> {
     const end = await new Promise<string>((resolve) => {
       // "close" comes after "exit", when all output is read.

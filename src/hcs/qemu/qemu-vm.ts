@@ -182,6 +182,11 @@ export class QemuVm {
     return this.#closing;
   }
 
+  /** Ends QEMU as it is, when it does not end by itself after close(). */
+  kill(): void {
+    this.#machine?.kill();
+  }
+
   async #boot(): Promise<void> {
     const start = performance.now();
     const sinceStart = () => performance.now() - start;

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { AgentError } from "../../errors.ts";
+import type { AgentRecord } from "../agent-record.ts";
 import type { ComputeSystemDocument } from "../compute/document.ts";
 import { LocalDriver } from "../compute/local-driver.ts";
 import { QemuDriver, type QemuDriverOptions } from "../compute/qemu-driver.ts";
@@ -37,14 +38,21 @@ export interface CreateRequest {
   readonly removeAtEnd: boolean;
 }
 
-/** The body of `POST /systems`. @param onStage told as its machine boots @throws AgentError INVALID_JSON naming the field that is wrong or not known */
-export function parseCreateRequest(body: unknown, onStage: OnStage): CreateRequest {
+/** What is told of the machine that is made. */
+export interface MachineEvents {
+  readonly onStage: OnStage;
+  /** Of an agent on this machine. */
+  readonly onAgent: (agent: AgentRecord) => void;
+}
+
+/** The body of `POST /systems`. @throws AgentError INVALID_JSON naming the field that is wrong or not known */
+export function parseCreateRequest(body: unknown, events: MachineEvents): CreateRequest {
   const { id, document, init, removeAtEnd = false, ...machine } = parseStrictly(schema, body, "request");
   return {
     id,
     document: document as ComputeSystemDocument,
     init,
-    options: { ...makeDriver(machine, onStage) },
+    options: { ...makeDriver(machine, events) },
     removeAtEnd,
   };
 }
@@ -52,7 +60,10 @@ export function parseCreateRequest(body: unknown, onStage: OnStage): CreateReque
 type MachineRequest = Omit<v.InferOutput<typeof schema>, "id" | "document" | "init" | "removeAtEnd">;
 
 /** Nothing where the service's own driver does. @throws AgentError NOT_SUPPORTED */
-function makeDriver(request: MachineRequest, onStage: OnStage): Pick<CreateOptions, "driver"> {
+function makeDriver(
+  request: MachineRequest,
+  { onStage, onAgent }: MachineEvents,
+): Pick<CreateOptions, "driver"> {
   const { driver = "qemu", ociRuntime, logLevel, accelerator, consoleFile } = request;
   const common = {
     ...(ociRuntime !== undefined && { ociRuntime }),
@@ -64,7 +75,7 @@ function makeDriver(request: MachineRequest, onStage: OnStage): Pick<CreateOptio
   };
   if (driver === "local") {
     const [surplus] = Object.keys(machine);
-    if (surplus === undefined) return { driver: new LocalDriver(common) };
+    if (surplus === undefined) return { driver: new LocalDriver({ ...common, onAgent }) };
     throw new AgentError(
       "NOT_SUPPORTED",
       `request: ${surplus} is about a virtual machine; driver local has none`,

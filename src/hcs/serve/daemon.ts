@@ -1,11 +1,14 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { AgentError } from "../../errors.ts";
+import { AgentError, describeError } from "../../errors.ts";
 
 import { call, callJson, isAbsent } from "./client.ts";
 import { listen, readBody, readBytes, reply } from "./http.ts";
+import type { KeeperHandle } from "./keeper-handle.ts";
+import { readRecord } from "./keeper-record.ts";
 import { Keepers } from "./keepers.ts";
+import { limits } from "./limits.ts";
 import { lockFile, prepareStateDirectory, serviceSocket } from "./paths.ts";
 import { checkSystemName, pathParts } from "./system-name.ts";
 
@@ -52,8 +55,8 @@ export class Daemon {
     const [root, id = ""] = pathParts(url);
     if (root !== "systems") throw new AgentError("NOT_SUPPORTED", `there is nothing at ${url.pathname}`);
     if (id !== "") {
-      await this.#pass(request, response, id);
-      if (request.method === "DELETE" && response.statusCode === 200) this.#keepers.forget(id);
+      if (request.method === "DELETE") await this.#delete(request, response, id, url);
+      else await this.#pass(request, response, id);
     } else if (request.method === "POST") {
       reply(response, 201, await this.#create(await readBody(request)));
     } else if (request.method === "GET") {
@@ -65,7 +68,12 @@ export class Daemon {
 
   async #upgrade(request: IncomingMessage, socket: Duplex, url: URL): Promise<void> {
     const [, id = ""] = pathParts(url);
-    const socketPath = this.#keepers.socketOf(id);
+    const keeper = this.#keepers.keeperOf(id);
+    await keeper.answered(() => this.#passUpgrade(keeper.socket, request, socket));
+  }
+
+  /** Settles when the keeper has answered. */
+  async #passUpgrade(socketPath: string, request: IncomingMessage, socket: Duplex): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const { url: path, headers } = request;
     const passed = httpRequest({ socketPath, path, headers, agent: false });
@@ -86,8 +94,22 @@ export class Daemon {
       resolve();
     });
     passed.once("error", reject);
+    socket.once("close", () => passed.destroy());
     passed.end();
     await promise;
+  }
+
+  /** By force it is removed whatever its keeper does. */
+  async #delete(request: IncomingMessage, response: ServerResponse, id: string, url: URL): Promise<void> {
+    const keeper = this.#keepers.keeperOf(id);
+    const isForced = url.searchParams.get("force") === "1";
+    if (isForced && (await keeper.ask(limits.keeperListMs)) === "silent") {
+      await this.#keepers.bury(keeper);
+      reply(response, 200, {});
+      return;
+    }
+    await this.#pass(request, response, id);
+    if (response.statusCode === 200) this.#keepers.forget(id);
   }
 
   async #create(body: Record<string, unknown>): Promise<unknown> {
@@ -101,9 +123,11 @@ export class Daemon {
     this.#reserved.add(id);
     try {
       const host = (document as { HostingSystemId?: unknown } | null | undefined)?.HostingSystemId;
-      const socket = typeof host === "string" ? this.#keepers.socketOf(host) : await this.#keepers.start();
-      const created = await callJson(socket, "POST", "/systems", body);
-      this.#keepers.add(id, socket);
+      const keeper = typeof host === "string" ? this.#keepers.keeperOf(host) : await this.#keepers.start();
+      const created = await keeper.answered((signal) =>
+        callJson(keeper.socket, "POST", "/systems", body, { signal }),
+      );
+      this.#keepers.add(id, keeper);
       return created;
     } finally {
       this.#reserved.delete(id);
@@ -111,44 +135,66 @@ export class Daemon {
   }
 
   async #list(): Promise<unknown[]> {
-    const lists = await Promise.all(
-      this.#keepers.sockets.map(async (socket) => {
-        try {
-          return (await callJson(socket, "GET", "/systems")) as unknown[];
-        } catch (error) {
-          if (!isAbsent(error)) throw error;
-          this.#keepers.forgetSocket(socket);
-          return [];
-        }
-      }),
-    );
+    const lists = await Promise.all(this.#keepers.all.map((keeper) => this.#listOf(keeper)));
     return lists.flat();
+  }
+
+  /** One that does not answer in time is told from its record. */
+  async #listOf(keeper: KeeperHandle): Promise<unknown[]> {
+    try {
+      const signal = AbortSignal.timeout(limits.keeperListMs);
+      return (await callJson(keeper.socket, "GET", "/systems", undefined, { signal })) as unknown[];
+    } catch (error) {
+      if (isAbsent(error)) {
+        // What could not be removed is told to who serves, and tried again at the next call.
+        await this.#keepers.bury(keeper).catch((failure: unknown) => console.error(describeError(failure)));
+        return [];
+      }
+      const record = await readRecord(keeper.directory);
+      const NotAnsweringSince = new Date(keeper.lastHeard).toISOString();
+      return (record?.systems ?? []).map((system) => ({ ...system, State: "Unknown", NotAnsweringSince }));
+    }
   }
 
   /** Passes a call on to the keeper and its answer back, as they are. */
   async #pass(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
-    const socketPath = this.#keepers.socketOf(id);
+    const keeper = this.#keepers.keeperOf(id);
     // Whole, so that it goes out in one write: there is nothing left to send to a keeper that answers at once.
     const body = await readBytes(request);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const { method, url: path, headers } = request;
-    const passed = httpRequest({ socketPath, method, path, headers, agent: false }, (answer) => {
-      response.writeHead(answer.statusCode ?? 500, answer.headers);
-      response.flushHeaders();
-      answer.pipe(response);
-      answer.once("error", () => response.destroy());
-      response.once("close", resolve);
-    });
-    passed.once("error", (cause) => {
-      if (isAbsent(cause)) this.#keepers.forgetSocket(socketPath);
-      const message = `system ${id} is gone: its keeper has ended`;
-      reject(new AgentError("TRANSPORT_CLOSED", message, { cause }));
-    });
-    // The caller has gone: so has the reason to wait.
-    response.once("close", () => passed.destroy());
-    passed.end(body.length === 0 ? undefined : body);
-    await promise;
+    try {
+      await keeper.answered((signal) => passTo(keeper.socket, request, body, response, signal));
+    } catch (cause) {
+      if (!isAbsent(cause)) throw cause;
+      await this.#keepers.bury(keeper);
+      throw new AgentError("TRANSPORT_CLOSED", `system ${id} is gone: its keeper has ended`, { cause });
+    }
   }
+}
+
+/** Settles when the whole answer has been passed on, or the caller has gone. */
+async function passTo(
+  socketPath: string,
+  request: IncomingMessage,
+  body: Buffer,
+  response: ServerResponse,
+  signal: AbortSignal,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const { method, url: path, headers } = request;
+  const passed = httpRequest({ socketPath, method, path, headers, agent: false, signal }, (answer) => {
+    response.writeHead(answer.statusCode ?? 500, answer.headers);
+    response.flushHeaders();
+    answer.pipe(response);
+    answer.once("error", () => response.destroy());
+    response.once("close", resolve);
+  });
+  passed.once("error", (cause) => {
+    reject(new AgentError("TRANSPORT_CLOSED", "the keeper of the system has ended", { cause }));
+  });
+  // The caller has gone: so has the reason to wait.
+  response.once("close", () => passed.destroy());
+  passed.end(body.length === 0 ? undefined : body);
+  await promise;
 }
 
 async function takeLock(stateDirectory: string): Promise<void> {

@@ -9,6 +9,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { AgentError } from "../../errors.ts";
+import type { AgentRecord } from "../agent-record.ts";
 import { QemuDriver } from "../compute/qemu-driver.ts";
 import type { PropertyTypeV1 } from "../compute/schema1.ts";
 import type { ModifySettingRequest, ProcessParameters, PropertyTypeV2 } from "../compute/schema2.ts";
@@ -17,6 +18,7 @@ import type { BootStage } from "../qemu-uvm.ts";
 import { BootStages } from "./boot-stages.ts";
 import { parseCreateRequest } from "./create-request.ts";
 import { listen, readBody, reply } from "./http.ts";
+import { writeRecord } from "./keeper-record.ts";
 import { KeptSystem } from "./kept-system.ts";
 import { limits } from "./limits.ts";
 import { logQuery, sendLog } from "./log-response.ts";
@@ -29,6 +31,8 @@ class Keeper {
   readonly #onStage = (stage: BootStage, ms: number) => this.#stages.reached(stage, ms);
   readonly #service = new ComputeService({ driver: new QemuDriver({ onStage: this.#onStage }) });
   readonly #systems = new Map<string, KeptSystem>();
+  /** Those that may have left something; what of one has ended by itself is found to be gone. */
+  readonly #agents: AgentRecord[] = [];
   #logs = 0;
   #server: Server | undefined;
   #ending = false;
@@ -38,6 +42,7 @@ class Keeper {
   }
 
   async serve(): Promise<void> {
+    this.#note();
     this.#server = await listen(keeperSocket(this.#directory), {
       request: (request, response, url) => this.#request(request, response, url),
       upgrade: (request, socket, url) => this.#upgrade(request, socket, url),
@@ -53,6 +58,10 @@ class Keeper {
     const method = request.method ?? "GET";
     // Read to its end, whatever the answer: who still sends takes an early one for a lost connection.
     const body = await readBody(request);
+    if (url.pathname === "/alive") {
+      reply(response, 200, {});
+      return;
+    }
     if (id === undefined) {
       if (method === "POST") reply(response, 201, await this.#create(body));
       else reply(response, 200, await this.#list());
@@ -85,12 +94,17 @@ class Keeper {
 
   async #create(body: Record<string, unknown>) {
     try {
-      const request = parseCreateRequest(body, this.#onStage);
+      const onAgent = (agent: AgentRecord) => {
+        this.#agents.push(agent);
+        this.#note();
+      };
+      const request = parseCreateRequest(body, { onStage: this.#onStage, onAgent });
       const kept = await KeptSystem.create(this.#service, {
         ...request,
         logPath: join(this.#directory, `${this.#logs++}.log`),
       });
       this.#systems.set(kept.system.id, kept);
+      this.#note();
       if (request.removeAtEnd) void kept.ended.then(() => this.#removeEnded(kept));
       return { ...(await kept.system.properties()), ...kept.properties };
     } finally {
@@ -102,6 +116,7 @@ class Keeper {
   async #removeEnded(kept: KeptSystem): Promise<void> {
     if (this.#systems.get(kept.system.id) !== kept) return;
     this.#systems.delete(kept.system.id);
+    this.#note();
     await kept.close();
     if (this.#systems.size > 0) return;
     const closed = Promise.withResolvers<void>();
@@ -129,6 +144,37 @@ class Keeper {
     signal: AbortSignal,
   ) {
     const { system } = kept;
+    // These do not wait for an answer of the guest, or for as long as it takes.
+    switch (call) {
+      case "DELETE ":
+        if (url.searchParams.get("force") === "1") await system.terminate();
+        await kept.close();
+        this.#systems.delete(system.id);
+        this.#note();
+        return {};
+      case "GET wait":
+        await kept.wait({ signal });
+        return { ...(await system.properties()), ...kept.properties };
+      case "GET processes":
+        return kept.processes;
+      case "POST terminate":
+        return await system.terminate({ signal });
+      default:
+        if (call === "GET " && url.searchParams.size === 0)
+          return await this.#guestCall(kept, call, body, url, signal);
+        return await kept.answered(signal, (limited) => this.#guestCall(kept, call, body, url, limited));
+    }
+  }
+
+  /** What the guest must answer. */
+  async #guestCall(
+    kept: KeptSystem,
+    call: string,
+    body: Record<string, unknown>,
+    url: URL,
+    signal: AbortSignal,
+  ) {
+    const { system } = kept;
     switch (call) {
       case "GET ": {
         const list = (name: string) =>
@@ -137,15 +183,6 @@ class Keeper {
         const v1 = await system.properties(list("v1") as PropertyTypeV1[], { signal });
         return { ...v1, ...v2, ...kept.properties };
       }
-      case "DELETE ":
-        await kept.close();
-        this.#systems.delete(system.id);
-        return {};
-      case "GET wait":
-        await kept.wait({ signal });
-        return { ...(await system.properties()), ...kept.properties };
-      case "GET processes":
-        return kept.processes;
       case "POST processes": {
         const { parameters = {}, attach = false } = body;
         const options = { attach: attach === true, signal };
@@ -157,8 +194,6 @@ class Keeper {
       }
       case "POST shutdown":
         return await system.shutdown({ signal });
-      case "POST terminate":
-        return await system.terminate({ signal });
       case "POST pause":
         return await system.pause({ signal });
       case "POST resume":
@@ -185,9 +220,11 @@ class Keeper {
         return { exitCode: exitCode ?? (await process.wait({ signal })) };
       case "POST signal":
         if (exitCode !== undefined) return { delivered: false };
-        return { delivered: await process.signal(Number(body.signal), { signal }) };
+        return { delivered: await kept.signal(pid, Number(body.signal), signal) };
       case "POST resize":
-        return await process.resizeConsole(Number(body.width), Number(body.height), { signal });
+        return await kept.answered(signal, (limited) =>
+          process.resizeConsole(Number(body.width), Number(body.height), { signal: limited }),
+        );
       default:
         throw new AgentError("NOT_SUPPORTED", `a process has no call ${call}`);
     }
@@ -199,12 +236,23 @@ class Keeper {
     throw new AgentError("SYSTEM_NOT_FOUND", `system ${id} does not exist`);
   }
 
+  /** For the service, should this process be lost or stopped. */
+  #note(): void {
+    const systems = [...this.#systems.values()].map((kept) => kept.summary);
+    writeRecord(this.#directory, { pid: process.pid, systems, agents: this.#agents });
+  }
+
   /** Nothing is left to keep, or the end is wanted. */
   async #end(): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
-    await this.#service.close();
-    await rm(this.#directory, { recursive: true, force: true });
+    try {
+      await this.#service.close();
+      await rm(this.#directory, { recursive: true, force: true });
+    } catch (error) {
+      // The service cleans up after a keeper that has gone.
+      console.error("the end was not clean", error);
+    }
     process.exit(0);
   }
 }

@@ -4,20 +4,20 @@ import { closeSync, openSync } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { AgentError } from "../../errors.ts";
+import { AgentError, describeError } from "../../errors.ts";
 import { nodeFlags } from "../../node-flags.ts";
-import { callJson, isAbsent } from "./client.ts";
+import { KeeperHandle } from "./keeper-handle.ts";
+import { readRecord } from "./keeper-record.ts";
 import { limits } from "./limits.ts";
-import { keeperSocket, keepersDirectory } from "./paths.ts";
+import { keepersDirectory } from "./paths.ts";
 
-const ANSWER_TIMEOUT_MS = 10_000;
 const KEEPER = fileURLToPath(new URL("keeper.ts", import.meta.url));
 
 /** The processes that keep systems, and which keeps what. */
 export class Keepers {
   readonly #parent: string;
-  /** Keepers' sockets by the ids of what they keep. */
-  readonly #sockets = new Map<string, string>();
+  /** By the ids of what they keep. */
+  readonly #keepers = new Map<string, KeeperHandle>();
 
   constructor(stateDirectory: string) {
     this.#parent = keepersDirectory(stateDirectory);
@@ -25,58 +25,59 @@ export class Keepers {
 
   /** Finds those that an earlier service has left running, and removes what dead ones left. */
   async find(): Promise<void> {
-    for (const name of await readdir(this.#parent)) {
-      const directory = join(this.#parent, name);
-      try {
-        for (const id of await idsOf(keeperSocket(directory))) this.#sockets.set(id, keeperSocket(directory));
-      } catch (error) {
-        // Its VM went with it. One that is there and does not answer is left to who can look into it.
-        if (isAbsent(error)) await rm(directory, { recursive: true, force: true });
-      }
-    }
+    const names = await readdir(this.#parent);
+    await Promise.all(names.map((name) => this.#find(new KeeperHandle(join(this.#parent, name)))));
   }
 
   /** @throws AgentError SYSTEM_NOT_FOUND */
-  socketOf(id: string): string {
-    const socket = this.#sockets.get(id);
-    if (socket !== undefined) return socket;
+  keeperOf(id: string): KeeperHandle {
+    const keeper = this.#keepers.get(id);
+    if (keeper !== undefined) return keeper;
     throw new AgentError("SYSTEM_NOT_FOUND", `system ${id} does not exist`);
   }
 
   has(id: string): boolean {
-    return this.#sockets.has(id);
+    return this.#keepers.has(id);
   }
 
-  add(id: string, socket: string): void {
-    this.#sockets.set(id, socket);
+  add(id: string, keeper: KeeperHandle): void {
+    this.#keepers.set(id, keeper);
   }
 
   forget(id: string): void {
-    this.#sockets.delete(id);
+    this.#keepers.delete(id);
   }
 
   /** Forgets a system that its keeper has removed by itself. */
   async look(id: string): Promise<void> {
-    const socket = this.socketOf(id);
-    try {
-      if (!(await idsOf(socket)).includes(id)) this.forget(id);
-    } catch (error) {
-      // One that does not answer has it still.
-      if (isAbsent(error)) this.forgetSocket(socket);
+    const keeper = this.keeperOf(id);
+    if ((await keeper.ask(limits.keeperListMs)) === "gone") await this.bury(keeper);
+    else if (!(await readRecord(keeper.directory))?.systems.some(({ Id }) => Id === id)) this.forget(id);
+  }
+
+  get all(): KeeperHandle[] {
+    return [...new Set(this.#keepers.values())];
+  }
+
+  /** The keeper has died or is killed, and with it what it kept: removes what is left of it. */
+  async bury(keeper: KeeperHandle): Promise<void> {
+    await keeper.bury();
+    for (const [id, other] of this.#keepers) if (other === keeper) this.#keepers.delete(id);
+  }
+
+  /** One that is stopped is known by its record. */
+  async #find(keeper: KeeperHandle): Promise<void> {
+    if ((await keeper.ask(limits.keeperListMs)) === "gone") {
+      // What cannot be removed now is told, and tried again by the next service.
+      await keeper.bury().catch((error: unknown) => console.error(describeError(error)));
+      return;
     }
+    const record = await readRecord(keeper.directory);
+    for (const { Id } of record?.systems ?? []) this.#keepers.set(Id, keeper);
   }
 
-  get sockets(): string[] {
-    return [...new Set(this.#sockets.values())];
-  }
-
-  /** The keeper has died, and with it what it kept. */
-  forgetSocket(socket: string): void {
-    for (const [id, other] of this.#sockets) if (other === socket) this.#sockets.delete(id);
-  }
-
-  /** Starts a new keeper, which keeps nothing yet. @returns its socket @throws AgentError SPAWN_FAILED */
-  async start(): Promise<string> {
+  /** Starts a new keeper, which keeps nothing yet. @throws AgentError SPAWN_FAILED */
+  async start(): Promise<KeeperHandle> {
     const directory = join(this.#parent, randomBytes(8).toString("hex"));
     await mkdir(directory, { mode: 0o700 });
     const logFile = join(directory, "keeper.log");
@@ -109,12 +110,6 @@ export class Keepers {
     }
     child.stdout?.destroy();
     child.unref();
-    return keeperSocket(directory);
+    return new KeeperHandle(directory);
   }
-}
-
-async function idsOf(socket: string): Promise<string[]> {
-  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-  const systems = (await callJson(socket, "GET", "/systems", undefined, { signal })) as { Id: string }[];
-  return systems.map(({ Id }) => Id);
 }

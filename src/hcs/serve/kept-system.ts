@@ -1,10 +1,14 @@
+import { constants } from "node:os";
 import type { Duplex } from "node:stream";
 import { AgentError, describeError, type ErrorCode } from "../../errors.ts";
+import { abortable } from "../compute/abortable.ts";
 import type { ProcessParameters } from "../compute/schema2.ts";
 import type { ComputeService } from "../compute/service.ts";
 import type { System } from "../compute/system.ts";
 import type { CreateRequest } from "./create-request.ts";
+import { describeSilence, Heartbeat } from "./heartbeat.ts";
 import { KeptProcess, type ProcessSummary } from "./kept-process.ts";
+import { limits } from "./limits.ts";
 import { type LogPiece, type LogQuery, readLog } from "./log-reader.ts";
 import { ProcessLog } from "./process-log.ts";
 
@@ -27,6 +31,8 @@ export interface KeptProperties {
   /** Of init: it has a terminal, and standard input. */
   readonly Terminal?: true;
   readonly OpenStdin?: true;
+  /** Present while its guest does not answer: when it last did. */
+  readonly NotAnsweringSince?: string;
   /** Bytes of output that the log has not, since it could not be written. */
   readonly LogBytesLost?: number;
 }
@@ -40,6 +46,7 @@ export class KeptSystem {
   readonly #processes = new Map<number, KeptProcess>();
   readonly #ended = Promise.withResolvers<void>();
   #system: System;
+  readonly #heartbeat: Heartbeat;
   #isStarting = false;
   #startError: unknown;
 
@@ -56,6 +63,10 @@ export class KeptSystem {
     this.#system = system;
     this.#options = options;
     this.#log = new ProcessLog(options.logPath);
+    this.#heartbeat = new Heartbeat(
+      () => service.guestOf(options.id),
+      (since) => this.#tellClients(since),
+    );
   }
 
   /** Settles when it has run and ended, and its output is written. */
@@ -71,10 +82,28 @@ export class KeptSystem {
     return [...this.#processes.values()].map(({ summary }) => summary);
   }
 
+  /** What can be told of it when nobody answers. */
+  get summary() {
+    const { id, document } = this.#options;
+    const { Owner, HostingSystemId, Container } = document as {
+      readonly [Name in "Owner" | "HostingSystemId"]?: string;
+    } & { readonly Container?: unknown };
+    const { CreatedAt, Command } = this.properties;
+    return {
+      Id: id,
+      SystemType: Container === undefined && HostingSystemId === undefined ? "VirtualMachine" : "Container",
+      ...(Owner !== undefined && { Owner }),
+      ...(HostingSystemId !== undefined && { HostingSystemId }),
+      CreatedAt,
+      Command,
+    };
+  }
+
   /** To be put over what HCS tells: a container whose command has not started does not run. */
   get properties(): KeptProperties {
     const init = this.#init;
-    const { bytes } = this.#log.lost;
+    const { lostBytes } = this.#log;
+    const { silentSince } = this.#heartbeat;
     const isEarly = this.#options.init !== undefined && init === undefined && !this.#hasEnded;
     return {
       ...(isEarly && { State: "Created" }),
@@ -84,7 +113,8 @@ export class KeptSystem {
       ...(this.#startError !== undefined && { StartError: startErrorOf(this.#startError) }),
       ...(this.#options.init?.EmulateConsole === true && { Terminal: true }),
       ...(this.#options.init?.CreateStdInPipe === true && { OpenStdin: true }),
-      ...(bytes > 0 && { LogBytesLost: bytes }),
+      ...(silentSince !== undefined && { NotAnsweringSince: new Date(silentSince).toISOString() }),
+      ...(lostBytes > 0 && { LogBytesLost: lostBytes }),
     };
   }
 
@@ -139,6 +169,21 @@ export class KeptSystem {
     throw new AgentError("PROCESS_NOT_FOUND", `process ${pid} was not created in system ${this.#options.id}`);
   }
 
+  /** @returns whether it ran. SIGKILL for the container's init ends the machine when its guest does not answer */
+  async signal(pid: number, signal: number, abort: AbortSignal): Promise<boolean> {
+    const { process, init } = this.process(pid);
+    if (!init || signal !== constants.signals.SIGKILL) {
+      return await this.answered(abort, (limited) => process.signal(signal, { signal: limited }));
+    }
+    try {
+      return await abortable(process.signal(signal), "SIGKILL", { timeoutMs: limits.forceMs, signal: abort });
+    } catch (error) {
+      if (!(error instanceof AgentError && error.code === "TIMEOUT")) throw error;
+      await this.#system.terminate({ signal: abort });
+      return true;
+    }
+  }
+
   async attach(pid: number, connection: Duplex): Promise<void> {
     await this.process(pid).attach(connection);
   }
@@ -153,7 +198,13 @@ export class KeptSystem {
     await this.#system.wait(options);
   }
 
+  /** Runs a call that the guest must answer. @throws AgentError TIMEOUT when it is silent */
+  async answered<T>(signal: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return await this.#heartbeat.answered((silent) => run(AbortSignal.any([signal, silent])));
+  }
+
   async close(): Promise<void> {
+    this.#heartbeat.close();
     await this.#closeProcesses();
     await this.#system.close();
     await this.#log.close();
@@ -227,6 +278,11 @@ export class KeptSystem {
 
   async #closeProcesses(): Promise<void> {
     for (const kept of this.#processes.values()) await kept.close();
+  }
+
+  #tellClients(silentSince: number | undefined): void {
+    const is = silentSince === undefined ? "answers again" : describeSilence(silentSince);
+    for (const kept of this.#processes.values()) kept.note(`the guest of ${this.#options.id} ${is}`);
   }
 
   /** Of processes that have ended only the last ones are remembered. */

@@ -4,17 +4,17 @@
  */
 export const limits = {
   /** The guest is asked for a sign of life this often. */
-  heartbeatMs: 3_000,
+  heartbeatMs: 2_000,
   /** A guest that says nothing for so long, though asked, does not answer. */
   guestSilenceMs: 10_000,
+  /** Force asks a guest for so long, so that exit codes are known; then its machine is ended. */
+  forceMs: 2_000,
   /** A keeper is asked for a sign of life this often, while somebody waits for it. */
   keeperHeartbeatMs: 1_000,
   /** A keeper that says nothing for so long does not answer. */
   keeperSilenceMs: 5_000,
-  /** What `list` gives each keeper. */
-  keeperListMs: 2_000,
-  /** What force gives a keeper to end what it keeps; then it is killed, and cleaned up after. */
-  keeperForceMs: 8_000,
+  /** What `list` gives each keeper, and force one that is to end what it keeps; else it is killed. */
+  keeperListMs: 3_000,
   /** Until a new keeper is ready. */
   keeperStartMs: 30_000,
   /** A keeper whose service died before it said what for ends itself. */

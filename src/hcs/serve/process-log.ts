@@ -45,6 +45,7 @@ export class ProcessLog implements OutputSink {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #flushing: Promise<void> | undefined;
+  #lostBytes = 0;
   #lost = { bytes: 0, reason: "" };
   #change = Promise.withResolvers<void>();
   #isClosed = false;
@@ -65,7 +66,12 @@ export class ProcessLog implements OutputSink {
     return this.#files;
   }
 
-  /** Bytes of output that the disk did not take and the log does not tell of yet. */
+  /** Bytes of output that the disk did not take. */
+  get lostBytes(): number {
+    return this.#lostBytes;
+  }
+
+  /** Those of them that the log does not tell of yet. */
   get lost(): { readonly bytes: number; readonly reason: string } {
     return this.#lost;
   }
@@ -136,6 +142,7 @@ export class ProcessLog implements OutputSink {
       await writeWhole(file, bytes);
       this.#lost = { bytes: 0, reason: "" };
     } catch (cause) {
+      this.#lostBytes += output;
       this.#lost = { bytes: told + output, reason: describeError(cause) };
     }
     this.wake();

@@ -128,7 +128,8 @@ function commandLine(pid: number): string {
   }
 }
 
-async function resultOf(child: ChildProcess): Promise<Result> {
+/** Waits for the end of a command. */
+export async function resultOf(child: ChildProcess): Promise<Result> {
   let [stdout, stderr] = ["", ""];
   child.stdout?.on("data", (text: string) => {
     stdout += text;
@@ -153,4 +154,13 @@ export async function eventually(isSo: () => Promise<boolean> | boolean): Promis
 export function memoryOf(pid: number): number {
   const [, kibibytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
   return Number(kibibytes) * 1024;
+}
+
+/** Whether a process runs, rather than waits for its parent to take note of its end. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
 }
