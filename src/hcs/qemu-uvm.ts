@@ -81,7 +81,11 @@ export class QemuUvm implements UtilityVm {
     const stage = (name: BootStage) => onStage?.(name, performance.now() - start);
     const vm = await QemuVm.create({
       ...machine,
-      kernelArguments: [...KERNEL_ARGUMENTS, ...(machine.kernelArguments ?? [])],
+      // Who keeps the console wants to read what the kernel says on it.
+      kernelArguments: [
+        ...KERNEL_ARGUMENTS.filter((word) => word !== "quiet" || machine.consoleFile === undefined),
+        ...(machine.kernelArguments ?? []),
+      ],
       initArguments: agentArguments(logLevel, ociRuntime),
     });
     let uvm: QemuUvm | undefined;

@@ -118,6 +118,39 @@ test("boot: a command that is not there is 127", options, async (t) => {
   t.match(ran.stderr, /\nlcow: [^\n]*\/bin\/nonesuch[^\n]*\n$/);
 });
 
+test("--append reaches the kernel, and --console has what it prints", options, async (t) => {
+  const file = `${t.testdir()}/console`;
+  const ran = await lcow(t, [
+    "run",
+    "--console",
+    file,
+    "--append",
+    "lcow.one  lcow.two",
+    "--",
+    "/bin/cat",
+    "/proc/cmdline",
+  ]);
+  t.equal(ran.status, 0, ran.stderr);
+  t.match(ran.stdout, / lcow\.one lcow\.two .*-- /);
+  t.notMatch(ran.stdout, /quiet/);
+  t.match(readFileSync(file, "utf8"), /Linux version/);
+});
+
+test(
+  "a guest that does not boot is told with its console's end, and how to look into it",
+  options,
+  async (t) => {
+    const file = `${t.testdir()}/console`;
+    const broken = ["--append", "rdinit=/nonexistent", "--", "/bin/true"];
+    const ran = await lcow(t, ["run", ...broken]);
+    t.equal(ran.status, 125);
+    t.match(ran.stderr, /kernel panic[\s\S]*\nTo look into it: --console FILE .*--append TEXT .*\n$/);
+    const kept = await lcow(t, ["run", "--console", file, ...broken]);
+    t.ok(kept.stderr.includes(`in ${file}; --append`), kept.stderr);
+    t.match(readFileSync(file, "utf8"), /Linux version[\s\S]*Kernel panic/);
+  },
+);
+
 test("what is missing or too little is named, within seconds", options, async (t) => {
   const empty = `${t.testdir({ empty: "", text: "no kernel" })}`;
   const cases: [string[], RegExp][] = [

@@ -37,7 +37,13 @@ const CONSOLE: OptionDescription<string> = {
   value: "FILE",
   read: readFile,
   completes: "file",
-  help: "keep a copy of the guest's console",
+  help: "keep a copy of the guest's console, with all that its kernel prints",
+};
+const APPEND: OptionDescription<string> = {
+  name: "append",
+  value: "TEXT",
+  read: readKernelArguments,
+  help: "added to the kernel's command line, such as 'loglevel=7 nosmp'",
 };
 export const LOG_LEVEL: OptionDescription<(typeof LOG_LEVELS)[number]> = {
   name: "loglevel",
@@ -58,6 +64,14 @@ export const OCI_RUNTIME: OptionDescription<string> = {
   help: "runc, crun, or the path of one like them (default runc)",
 };
 
+/** Behind a lone "--" stands what /init gets, which is not the caller's. */
+function readKernelArguments(text: string, what: string): string {
+  const words = readNotEmpty(text, what).trim().split(/ +/);
+  if (!/^[\x20-\x7e]*$/.test(text)) throw new UsageError(`${what}: expected printable ASCII on one line`);
+  if (words.includes("--")) throw new UsageError(`${what}: -- ends the kernel's arguments; leave it out`);
+  return words.join(" ");
+}
+
 function readRuntime(text: string, what: string): string {
   const name = readNotEmpty(text, what);
   if (/[\s\p{Cc}]/u.test(name) || name.startsWith("-"))
@@ -66,7 +80,7 @@ function readRuntime(text: string, what: string): string {
 }
 
 /** Options about the virtual machine, shared by the verbs that start one. */
-export const MACHINE_OPTIONS: readonly OptionDescription[] = [KERNEL, INITRD, ACCELERATOR, CONSOLE];
+export const MACHINE_OPTIONS: readonly OptionDescription[] = [KERNEL, INITRD, APPEND, ACCELERATOR, CONSOLE];
 
 const MEMORY: OptionDescription<number> = {
   name: "memory",
@@ -107,10 +121,14 @@ export function checkFits(bytes: number, what: string): void {
 /** What a machine is started with, but for its size. */
 export function readMachine(
   found: ParsedArguments,
-): Pick<SessionOptions, "kernel" | "initrd" | "accelerator" | "console" | "logLevel" | "ociRuntime"> {
+): Pick<
+  SessionOptions,
+  "kernel" | "initrd" | "append" | "accelerator" | "console" | "logLevel" | "ociRuntime"
+> {
   return {
     kernel: found.read(KERNEL),
     initrd: found.read(INITRD),
+    append: found.read(APPEND),
     accelerator: found.read(ACCELERATOR),
     console: found.read(CONSOLE),
     logLevel: found.read(LOG_LEVEL),

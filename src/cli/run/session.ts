@@ -1,3 +1,4 @@
+import { AgentError } from "../../errors.ts";
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
 import { printError } from "../output.ts";
 import type { Progress } from "../progress.ts";
@@ -13,6 +14,8 @@ export interface SessionOptions {
   readonly cpus: number | undefined;
   readonly kernel: string | undefined;
   readonly initrd: string | undefined;
+  /** Added to the kernel's command line. */
+  readonly append: string | undefined;
   readonly accelerator: "auto" | "kvm" | "tcg" | undefined;
   readonly console: string | undefined;
 }
@@ -37,18 +40,32 @@ export async function startUtilityVm(
     import("../../hcs/qemu-uvm.ts"),
     import("../image.ts"),
   ]);
-  const { kernel, initrd, vmMemoryMiB, cpus, accelerator, console } = options;
+  const { kernel, initrd, append, vmMemoryMiB, cpus, accelerator, console } = options;
   const image = await findImage({
     ...(kernel !== undefined && { kernel }),
     ...(initrd !== undefined && { initrd }),
   });
-  return await QemuUvm.start({
+  const booting = QemuUvm.start({
     ...common,
     ...image,
     ...(vmMemoryMiB !== undefined && { memoryMiB: vmMemoryMiB }),
     ...(cpus !== undefined && { cpus }),
     ...(accelerator !== undefined && { accelerator }),
     ...(console !== undefined && { consoleFile: console }),
+    ...(append !== undefined && { kernelArguments: append.split(" ") }),
     onStage: (stage, ms) => progress.reached(stage, ms),
   });
+  return await booting.catch((error: unknown) => {
+    throw withBootHint(error, console);
+  });
+}
+
+/** A guest that began and did not get there: where to look next. */
+function withBootHint(error: unknown, consoleFile: string | undefined): unknown {
+  if (!(error instanceof AgentError) || !/console/.test(error.message)) return error;
+  const hint =
+    consoleFile === undefined
+      ? "--console FILE keeps all that its kernel prints, --append TEXT adds to the kernel's command line"
+      : `all that its kernel printed is in ${consoleFile}; --append TEXT adds to the kernel's command line`;
+  return new AgentError(error.code, `${error.message}\nTo look into it: ${hint}`, { cause: error.cause });
 }

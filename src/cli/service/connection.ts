@@ -8,7 +8,7 @@ export const STATE_OPTION: OptionDescription = {
   name: "state-directory",
   value: "DIR",
   completes: "directory",
-  help: "of the service (default $LCOW_STATE_DIRECTORY or /run/lcow)",
+  help: "of the service (default $LCOW_STATE_DIRECTORY, or /run/lcow for root and\n$XDG_RUNTIME_DIR/lcow for others)",
 };
 export const JSON_OPTION: OptionDescription = { name: "json", help: "for programs: JSON instead of a table" };
 

@@ -59,11 +59,17 @@ function securityDocument({ seccomp, systemPaths, noNewPrivileges, pidsLimit }: 
   };
 }
 
-async function bootFiles({ session: { kernel, initrd } }: ContainerRequest) {
+async function bootFiles({ session: { kernel, initrd, append } }: ContainerRequest) {
   const { findImage } = await import("../image.ts");
   const image = await findImage({
     ...(kernel !== undefined && { kernel }),
     ...(initrd !== undefined && { initrd }),
   });
-  return { LinuxKernelDirect: { KernelFilePath: image.kernel, InitRdPath: image.initrd } };
+  return {
+    LinuxKernelDirect: {
+      KernelFilePath: image.kernel,
+      InitRdPath: image.initrd,
+      ...(append !== undefined && { KernelCmdLine: append }),
+    },
+  };
 }

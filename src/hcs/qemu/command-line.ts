@@ -27,6 +27,9 @@ export interface Choices {
  */
 const DEFAULT_CPUS = { kvm: 2, tcg: 1 };
 
+/** COMMAND_LINE_SIZE of Linux on x86, less the terminating NUL; what is behind it, the kernel cuts off in silence. */
+const LONGEST_COMMAND_LINE = 2048 - 1;
+
 /** The name that the guest's /init looks for before it starts the forwarder. */
 export const FORWARDER_PORT_NAME = "lcow.vsock";
 
@@ -89,7 +92,10 @@ function kernelCommandLine(config: QemuConfig, accelerator: "kvm" | "tcg", cpus:
       );
     }
   }
-  return [...kernel, ...(init.length === 0 ? [] : ["--", ...init])].join(" ");
+  const line = [...kernel, ...(init.length === 0 ? [] : ["--", ...init])].join(" ");
+  if (Buffer.byteLength(line) <= LONGEST_COMMAND_LINE) return line;
+  const message = `the kernel's command line has ${Buffer.byteLength(line)} bytes; it takes ${LONGEST_COMMAND_LINE}`;
+  throw new AgentError("INVALID_ARGUMENT", message);
 }
 
 function wireArguments(wire: Choices["wire"]): string[] {

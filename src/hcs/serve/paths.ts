@@ -7,9 +7,15 @@ const MAX_SOCKET_PATH_BYTES = 108 - 1;
 /** What a keeper's socket adds: "/" + 16 characters + "/socket". */
 const KEEPER_PATH_BYTES = 24;
 
-/** Where the compute service keeps its state: below /run, since no system outlives the machine's own. */
+/**
+ * Where the compute service keeps its state: below /run, since no system outlives the machine's own; a user who is not
+ * root has a directory there, $XDG_RUNTIME_DIR.
+ */
 export function defaultStateDirectory(): string {
-  return process.env.LCOW_STATE_DIRECTORY || "/run/lcow";
+  const { LCOW_STATE_DIRECTORY, XDG_RUNTIME_DIR } = process.env;
+  if (LCOW_STATE_DIRECTORY) return LCOW_STATE_DIRECTORY;
+  const isOwn = process.geteuid?.() !== 0 && XDG_RUNTIME_DIR?.startsWith("/") === true;
+  return isOwn ? join(XDG_RUNTIME_DIR, "lcow") : "/run/lcow";
 }
 
 /** The service's own socket. */
@@ -39,10 +45,19 @@ export async function prepareStateDirectory(stateDirectory: string): Promise<voi
       `state directory ${stateDirectory} has too long a name for sockets`,
     );
   }
-  await mkdir(keepersDirectory(stateDirectory), { recursive: true, mode: 0o700 });
+  await mkdir(keepersDirectory(stateDirectory), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    throw new AgentError(
+      "SYSTEM_CALL_FAILED",
+      `state directory ${stateDirectory} cannot be made; name another with --state-directory or LCOW_STATE_DIRECTORY`,
+      { cause },
+    );
+  });
   const { uid } = await lstat(stateDirectory);
   if (uid !== process.geteuid?.()) {
-    throw new AgentError("INVALID_ARGUMENT", `state directory ${stateDirectory} belongs to user ${uid}`);
+    throw new AgentError(
+      "INVALID_ARGUMENT",
+      `state directory ${stateDirectory} belongs to user ${uid}; name another with --state-directory or LCOW_STATE_DIRECTORY`,
+    );
   }
   await chmod(stateDirectory, 0o700);
 }
