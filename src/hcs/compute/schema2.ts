@@ -88,7 +88,10 @@ export interface ModifySettingRequest {
 
 /** How to run a process: hcsshim's schema2.ProcessParameters with what internal/lcow adds for Linux. */
 export interface ProcessParameters {
-  /** A command line, split as a shell does; or CommandArgs. */
+  /**
+   * Instead of CommandArgs. In a container its shell runs it (`/bin/sh -c`), with all that a shell can. In the utility
+   * VM the guest splits it by a shell's quoting rules and runs the program: no variables, patterns, pipes.
+   */
   readonly CommandLine?: string;
   readonly CommandArgs?: readonly string[];
   /** "UID[:GID]" or "NAME[:GROUP]". */

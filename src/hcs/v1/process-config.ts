@@ -6,7 +6,7 @@ import type { ProcessParameters } from "../compute/schema2.ts";
 export interface ProcessConfig {
   /** Windows: refused when set. */
   readonly ApplicationName?: string;
-  /** A command line, which the container's shell splits; or CommandArgs. */
+  /** Instead of CommandArgs: see ProcessParameters. */
   readonly CommandLine?: string;
   readonly CommandArgs?: readonly string[];
   /** "UID[:GID]" or "NAME[:GROUP]". */

@@ -1,0 +1,131 @@
+import { readFileSync } from "node:fs";
+import { test } from "tap";
+import { documents, root } from "./markdown.ts";
+
+const MIB = 1024 * 1024;
+
+interface Figure {
+  /** As it stands in a document, and what it is in the unit of the source. */
+  readonly says: string;
+  readonly value: number;
+  /** Where it comes from: what stands behind the name there, products of numbers included. */
+  readonly source: string;
+  readonly name: string;
+}
+
+const disk = "src/hcs/disk-roots.ts";
+const limits = "src/hcs/serve/limits.ts";
+const drain = "src/stdio/drain.ts";
+const init = (file: string) => `native/init/${file}`;
+const FIGURES: readonly Figure[] = [
+  { says: "sign of life every 2 seconds", value: 2000, source: limits, name: "heartbeatMs" },
+  { says: "has come from it for 10 seconds", value: 10_000, source: limits, name: "guestSilenceMs" },
+  { says: "is asked for 2 seconds", value: 2000, source: limits, name: "forceMs" },
+  { says: "not answer within 3 seconds", value: 3000, source: limits, name: "keeperListMs" },
+  { says: "a sparse disk of 16 GiB", value: 16 * 2 ** 30, source: disk, name: "SCRATCH_BYTES" },
+  { says: "8 GiB at most", value: 8 * 2 ** 30, source: "src/hcs/cache/cache.ts", name: "DEFAULT_BYTES" },
+  {
+    says: "frames of at most 4 MiB",
+    value: 4 * MIB,
+    source: "src/protocol/frame.ts",
+    name: "MAXIMUM_SIZE_FROM_HOST",
+  },
+  {
+    says: "4 194 304 (4 MiB)",
+    value: 4 * MIB,
+    source: "src/protocol/frame.ts",
+    name: "MAXIMUM_SIZE_FROM_HOST",
+  },
+  {
+    says: "65 536 (64 KiB)",
+    value: 65_536,
+    source: "src/protocol/frame.ts",
+    name: "MAXIMUM_SIZE_FROM_GUEST",
+  },
+  { says: "500 ms without bytes", value: 500, source: drain, name: "drainIdleMs" },
+  { says: "5 s without progress", value: 5000, source: drain, name: "drainStallMs" },
+  { says: "at most 5 s for the host to close", value: 5000, source: drain, name: "hostCloseMs" },
+  { says: "is waited for (10 s)", value: 10_000, source: init("root.c"), name: "DEVICE_MS" },
+  { says: "(2 s at most)", value: 2000, source: init("entropy.c"), name: "DEADLINE_MS" },
+  { says: "SIGKILL 10 s", value: 10_000, source: init("reap.c"), name: "GRACE_MS" },
+  { says: "(0.1 s to 5 s apart)", value: 100, source: init("relay.c"), name: "BACK_OFF_LEAST_MS" },
+  { says: "(0.1 s to 5 s apart)", value: 5000, source: init("relay.c"), name: "BACK_OFF_MOST_MS" },
+  { says: "keeps 1 MiB", value: MIB, source: init("line-buffer.h"), name: "LINE_BUFFER_BYTES" },
+  { says: "30 000 ms later", value: 30_000, source: "src/hcs/compute/v1-kind.ts", name: "FINISH_TIMEOUT_MS" },
+  {
+    says: "a multiple of 2 MiB",
+    value: 2 * MIB,
+    source: "src/hcs/compute/qemu-driver.ts",
+    name: "PERSISTENT_MEMORY_STEP",
+  },
+  {
+    says: "two files of at most 16 MiB",
+    value: 16 * MIB,
+    source: "src/hcs/serve/process-log.ts",
+    name: "LARGEST_FILE",
+  },
+  {
+    says: "than 1 MiB none is read",
+    value: MIB,
+    source: "src/linux/root-file.ts",
+    name: "MAXIMUM_FILE_SIZE",
+  },
+];
+
+/** A number with a unit that a source or a measurement has to answer for. */
+const WITH_UNIT = /\d[\d ]*(?:\.\d+)? ?(?:ms|s|MB|MiB|KiB|GB|GiB|seconds?|minutes?)\b/g;
+/** The one page of measurements: each of its figures stands under the date and machine of its run. */
+const MEASURED = "docs/performance.md";
+
+test("each figure of a document is its source's", async (t) => {
+  const everything = documents.map(({ text }) => text.replaceAll(/\s+/g, " ")).join("\n");
+  for (const { says, value, source, name } of FIGURES) {
+    t.ok(everything.includes(says), `${says} is said`);
+    const text = readFileSync(`${root}${source}`, "utf8");
+    const [, product = ""] = new RegExp(`\\b${name}\\s*[=:]\\s*(\\d[\\d_* ]*)`).exec(text) ?? [];
+    const factors = product.split(/(?<!\*)\*(?!\*)/).map((factor) => {
+      const [base = 0, exponent = 1] = factor.replaceAll("_", "").split("**").map(Number);
+      return base ** exponent;
+    });
+    t.equal(
+      factors.reduce((all, factor) => all * factor, 1),
+      value,
+      `${says}: ${name} in ${source}`,
+    );
+  }
+});
+
+test("no document has a figure that nothing answers for", async (t) => {
+  for (const { file, prose } of documents) {
+    if (file === MEASURED || file === "CHANGELOG.md") continue;
+    let left = prose.replaceAll(/\s+/g, " ");
+    for (const { says } of FIGURES) left = left.replaceAll(says, "");
+    for (const says of IMAGE_SIZES) left = left.replaceAll(says, "");
+    t.strictSame(left.match(WITH_UNIT) ?? [], [], file);
+  }
+});
+
+/** Held against the image that was built. */
+const IMAGE_SIZES = ["under 45 MB"];
+
+test("the image is as small as README says", async (t) => {
+  const { sizes } = JSON.parse(readFileSync(`${root}out/image.json`, "utf8"));
+  t.ok(sizes["initrd.img"] < 45e6, `${sizes["initrd.img"]} bytes`);
+});
+
+test("the page of measurements says when and on what each table was measured", async (t) => {
+  const text = readFileSync(`${root}${MEASURED}`, "utf8");
+  const tables = text.split("<!-- begin: ").slice(1);
+  t.equal(tables.length, 2);
+  for (const part of tables) {
+    const [inside = ""] = part.split("<!-- end");
+    t.match(inside, /Measured on \d{4}-\d\d-\d\d: processor .+, kernel .+, node v26/);
+    // A ratio is what stands in the columns before it, divided.
+    for (const [row, agent = "", floor = "", ratio = ""] of inside.matchAll(
+      /^\|[^|]*\| ([\d. ]+) [a-zA-Z]\S*[^|]*\| ([\d. ]+) [a-zA-Z]\S*[^|]*\| ([\d.]+) \|/gm,
+    )) {
+      const quotient = Number(agent.replaceAll(" ", "")) / Number(floor.replaceAll(" ", ""));
+      t.ok(Math.abs(quotient - Number(ratio)) <= 0.01 * quotient + 0.005, row);
+    }
+  }
+});
