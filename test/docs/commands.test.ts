@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import t, { test } from "tap";
@@ -75,7 +76,7 @@ test("the service's story", { timeout: 300_000 }, async (t) => {
   t.teardown(async () => {
     // What a failure in the middle of the story has left.
     await run("bin/lcow rm --force web", "", own);
-    service?.kill("SIGTERM");
+    if (service?.kill("SIGTERM") === true) await once(service, "close");
     rmSync(directory, { recursive: true, force: true });
   });
   const story = commands.filter(isService);
