@@ -36,10 +36,11 @@ export interface QemuDriverOptions
 }
 
 /**
- * Utility VMs in QEMU, which boot the document's kernel or else the image of `npm run image`. Of the document's devices it has SCSI disks, persistent memory and network adapters: an EndpointId is "user"
- * (QEMU's own network with a way outside), "isolated" (the same without) or the name of a tap interface; absent, it
- * is "user". Disks, adapters and memory can be added while the VM runs, and memory not removed. What the guest writes to read-only
- * persistent memory is lost.
+ * Utility VMs in QEMU, which boot the document's kernel or else the image of `npm run image`. Of the document's devices
+ * it has SCSI disks, persistent memory and network adapters: an EndpointId is "user" (QEMU's own network with a way
+ * outside, and to what listens on this machine's loopback, as 10.0.2.2), "isolated" (the same without either) or the
+ * name of a tap interface; absent, it is "isolated". Disks, adapters and memory can be added while the VM runs, and
+ * memory not removed. What the guest writes to read-only persistent memory is lost.
  */
 export class QemuDriver implements UtilityVmDriver {
   readonly name = "qemu";
@@ -252,7 +253,10 @@ function diskOf(controller: number, lun: number, { Path, ReadOnly, Type }: Attac
   };
 }
 
-function nicOf(id: string, { EndpointId = "user", MacAddress }: v.InferOutput<typeof networkAdapter>): Nic {
+function nicOf(
+  id: string,
+  { EndpointId = "isolated", MacAddress }: v.InferOutput<typeof networkAdapter>,
+): Nic {
   const mac = MacAddress?.replaceAll("-", ":") ?? macOf(id);
   if (EndpointId === "user" || EndpointId === "isolated") return { mac, backend: { type: EndpointId } };
   return { mac, backend: { type: "tap", interface: EndpointId } };

@@ -3,6 +3,8 @@ import { access, constants, readFile, rename, writeFile } from "node:fs/promises
 import { release } from "node:os";
 import { join } from "node:path";
 import { cacheDirectory } from "../cache-directory.ts";
+import { confine } from "./confinement.ts";
+import { PassedFiles } from "./passed-files.ts";
 import { spawnQemu } from "./spawn-qemu.ts";
 
 /** A kernel under working KVM prints its first line within tenths of a second. */
@@ -58,11 +60,15 @@ function parse(text: string): { key: unknown; works: boolean } | undefined {
 }
 
 async function printsUnderKvm(qemu: string, kernel: string): Promise<boolean> {
-  const child = spawnQemu(qemu, [
+  const { options } = await confine({ kernel }, { accelerator: "kvm", usesVsock: false });
+  using files = new PassedFiles();
+  const passed = files.pass({ kernel });
+  const parameters = [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=kvm"],
-    ...["-m", "256M", "-cpu", "host", "-kernel", kernel],
+    ...["-m", "256M", "-cpu", "host", "-kernel", passed.kernel],
     ...["-append", "console=ttyS0 earlyprintk=serial panic=-1", "-serial", "stdio"],
-  ]);
+  ];
+  const child = spawnQemu({ path: qemu, parameters, confinement: options, fds: files.fds });
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const exited = new Promise<void>((done) => child.once("exit", () => done()).once("error", () => done()));
   const timer = setTimeout(resolve, PROBE_TIMEOUT_MS, false);

@@ -1,6 +1,7 @@
 import { AgentError } from "../../errors.ts";
 import {
   CONTROLLERS,
+  DEFAULT_MEMORY_MIB,
   type Disk,
   HOTPLUG_PORTS,
   LUNS,
@@ -14,10 +15,10 @@ import {
 /** What the driver has chosen, beside what the caller configured. */
 export interface Choices {
   readonly accelerator: "kvm" | "tcg";
-  /** Path of the Unix socket on which we listen for QEMU's control connection. */
-  readonly controlSocket: string;
+  /** QEMU's descriptor of its control connection. */
+  readonly controlFd: number;
   readonly wire:
-    | { readonly type: "forwarder"; readonly socket: string }
+    | { readonly type: "forwarder"; readonly fd: number }
     | { readonly type: "vsock"; readonly cid: number };
 }
 
@@ -35,7 +36,7 @@ export const FORWARDER_PORT_NAME = "lcow.vsock";
 
 /** QEMU's arguments: q35 with PCI and no device that is not asked for. */
 export function qemuArguments(config: QemuConfig, choices: Choices): string[] {
-  const memory = config.memoryMiB ?? 512;
+  const memory = config.memoryMiB ?? DEFAULT_MEMORY_MIB;
   const cpus = config.cpus ?? DEFAULT_CPUS[choices.accelerator];
   return [
     ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
@@ -46,8 +47,8 @@ export function qemuArguments(config: QemuConfig, choices: Choices): string[] {
     config.initrd === undefined ? [] : ["-initrd", config.initrd],
     ["-append", kernelCommandLine(config, choices.accelerator, cpus)],
     // The console is QEMU's standard output, which we read: so its end is at hand when the boot fails.
-    ["-chardev", `stdio,id=console,signal=off${logFile(config.consoleFile)}`, "-serial", "chardev:console"],
-    ["-chardev", `socket,id=control,path=${escapeComma(choices.controlSocket)}`],
+    ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
+    ["-chardev", `socket,id=control,fd=${choices.controlFd}`],
     ["-mon", "chardev=control,mode=control"],
     wireArguments(choices.wire),
     controllerArguments(config.disks ?? []),
@@ -101,7 +102,7 @@ function kernelCommandLine(config: QemuConfig, accelerator: "kvm" | "tcg", cpus:
 function wireArguments(wire: Choices["wire"]): string[] {
   if (wire.type === "vsock") return ["-device", `vhost-vsock-pci,guest-cid=${wire.cid}`];
   return [
-    ...["-chardev", `socket,id=forwarder,path=${escapeComma(wire.socket)}`],
+    ...["-chardev", `socket,id=forwarder,fd=${wire.fd}`],
     ...["-device", "virtio-serial-pci,max_ports=2"],
     ...["-device", `virtserialport,chardev=forwarder,name=${FORWARDER_PORT_NAME}`],
   ];
@@ -123,6 +124,8 @@ export function blockNode(disk: Disk): Record<string, unknown> {
     "read-only": readonly,
     // Holes punched by the guest (fstrim) give their space back.
     discard: "unmap",
+    // What its header names is not opened: a guest that writes the header would choose a file of this machine.
+    ...(disk.format === "qcow2" && { backing: null }),
     file: { driver: "file", filename: disk.path, "read-only": readonly, discard: "unmap" },
   };
 }
@@ -208,10 +211,6 @@ function nicArguments(nic: Nic, index: number): string[] {
       ? `tap,id=${id},ifname=${escapeComma(backend.interface)},script=no,downscript=no`
       : `user,id=${id},restrict=${backend.type === "isolated" ? "on" : "off"}`;
   return ["-netdev", netdev, "-device", `virtio-net-pci,netdev=${id},mac=${nic.mac},romfile=`];
-}
-
-function logFile(path: string | undefined): string {
-  return path === undefined ? "" : `,logfile=${escapeComma(path)}`;
 }
 
 /** A comma in a value of QEMU's key=value lists is written twice. */

@@ -21,7 +21,7 @@ export interface QemuConfig {
   readonly accelerator?: "auto" | "kvm" | "tcg";
   /** Default "auto": vsock where this machine has /dev/vhost-vsock, else the forwarder in the guest. */
   readonly transport?: "auto" | "vsock" | "forwarder";
-  /** Gets a copy of the guest's console. */
+  /** Gets a copy of the guest's console: at most 16 MiB, and as much before that in FILE.1. */
   readonly consoleFile?: string;
   /** Milliseconds from start() until the guest can be talked to; default 60 000. */
   readonly bootTimeoutMs?: number;
@@ -32,7 +32,7 @@ export interface QemuConfig {
 /** A virtio-scsi disk. */
 export interface Disk {
   readonly path: string;
-  /** Default raw. vpc is VHD. */
+  /** Default raw. vpc is VHD. A qcow2's backing file is not used, and one with a data file of its own is refused. */
   readonly format?: "raw" | "qcow2" | "vpc" | "vhdx";
   /** Default false. */
   readonly readonly?: boolean;
@@ -55,7 +55,7 @@ export interface PersistentMemory {
 export interface Nic {
   /** Colon-separated. */
   readonly mac: string;
-  /** "user": QEMU's own NAT, reaching what this machine reaches; "isolated": the same without the outside. */
+  /** "user": QEMU's own NAT, reaching what this machine reaches, its own loopback included; "isolated": neither. */
   readonly backend:
     | { readonly type: "user" | "isolated" }
     | { readonly type: "tap"; readonly interface: string };
@@ -63,6 +63,7 @@ export interface Nic {
 
 /** What QEMU's interrupt controller for a guest without x2APIC counts. */
 export const MAXIMUM_CPUS = 255;
+export const DEFAULT_MEMORY_MIB = 512;
 export const CONTROLLERS = 4;
 export const LUNS = 64;
 /** How many network cards can be added to a running machine. */

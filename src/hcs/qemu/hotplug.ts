@@ -69,6 +69,7 @@ export class Hotplug {
     const machine = this.#machine();
     const id = `memory${this.#memorySlots}`;
     const size = mebibytes * 2 ** 20;
+    machine.cgroup?.addMemory(size);
     await machine.execute("object-add", { "qom-type": "memory-backend-ram", id, size });
     try {
       const addr = await this.#addressBehindMemory(machine);

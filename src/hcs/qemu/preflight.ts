@@ -1,8 +1,8 @@
-import { access, constants, stat } from "node:fs/promises";
+import { access, constants, open, stat } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { dirname } from "node:path";
 import { AgentError } from "../../errors.ts";
-import { MAXIMUM_CPUS, type QemuConfig } from "./config.ts";
+import { DEFAULT_MEMORY_MIB, type Disk, MAXIMUM_CPUS, type QemuConfig } from "./config.ts";
 import { checkKernelFile } from "./kernel-file.ts";
 
 /** Below this the kernel cannot even unpack a small initrd. MiB. */
@@ -29,11 +29,10 @@ export function machineCapacity(): Capacity {
 export async function checkConfig(config: QemuConfig, capacity = machineCapacity()): Promise<void> {
   await checkKernelFile(config.kernel, await checkFile("kernel", config.kernel));
   const initrdBytes = config.initrd === undefined ? 0 : await checkFile("initrd", config.initrd);
-  for (const { controller = 0, lun, path } of config.disks ?? [])
-    await checkFile(`disk ${controller}:${lun}`, path, { deviceAllowed: true });
+  for (const disk of config.disks ?? []) await checkDiskFile(disk);
   if (config.consoleFile !== undefined) await checkConsoleFile(config.consoleFile);
 
-  const memory = config.memoryMiB ?? 512;
+  const memory = config.memoryMiB ?? DEFAULT_MEMORY_MIB;
   const least = Math.max(LEAST_MEMORY_MIB, Math.ceil((initrdBytes * (1 + UNPACKED_RATIO)) / 2 ** 20));
   if (!Number.isInteger(memory) || memory < least) {
     throw invalid(`${memory} MiB of memory are too little for this guest; give it at least ${least}`);
@@ -47,6 +46,23 @@ export async function checkConfig(config: QemuConfig, capacity = machineCapacity
   }
   // Several of the guest's on one of ours wait for each other: what boots at all takes minutes.
   if (cpus > capacity.cpus) throw invalid(`${cpus} CPUs are more than this machine has: ${capacity.cpus}`);
+}
+
+/** A qcow2 whose data is in another file, which its header names; docs/interop/qcow2.txt in QEMU's sources. */
+const QCOW2 = { magic: 0x514649fb, version: 4, features: 72, externalData: 1n << 2n, bytes: 80 };
+
+/** @throws AgentError INVALID_ARGUMENT */
+export async function checkDiskFile({ controller = 0, lun, path, format }: Disk): Promise<void> {
+  const what = `disk ${controller}:${lun}`;
+  await checkFile(what, path, { deviceAllowed: true });
+  if (format !== "qcow2") return;
+  await using file = await open(path);
+  const header = Buffer.alloc(QCOW2.bytes);
+  await file.read(header, 0, header.length, 0);
+  if (header.readUInt32BE(0) !== QCOW2.magic) throw invalid(`${what} ${path} is no qcow2 file`);
+  const hasFeatures = header.readUInt32BE(QCOW2.version) >= 3;
+  if (hasFeatures && (header.readBigUInt64BE(QCOW2.features) & QCOW2.externalData) !== 0n)
+    throw invalid(`${what} ${path} keeps its data in another file, which is not opened; convert it`);
 }
 
 /** @returns its size in bytes */

@@ -1,9 +1,11 @@
+import type { Socket } from "node:net";
 import { AgentError } from "../../errors.ts";
 import { LoopHolder } from "../loop-holder.ts";
+import type { ConsoleFile } from "./console-file.ts";
 import { ConsoleTail } from "./console-tail.ts";
-import type { OneConnection } from "./one-connection.ts";
+import { MachineCgroup } from "./machine-cgroup.ts";
 import { QmpClient, type QmpEvent } from "./qmp.ts";
-import { type QemuProcess, spawnQemu } from "./spawn-qemu.ts";
+import { type QemuProcess, type QemuProgram, spawnQemu } from "./spawn-qemu.ts";
 
 /** After `quit` QEMU flushes its disks and goes. */
 const QUIT_TIMEOUT_MS = 5_000;
@@ -21,16 +23,27 @@ export interface MachineExit {
   readonly error: AgentError;
 }
 
+export interface MachineOptions {
+  /** Our end of the connection that its parameters name; owned from here. */
+  readonly control: Socket;
+  /** Of the guest. */
+  readonly memoryBytes: number;
+  /** Gets a copy of the guest's console. */
+  readonly consoleFile: ConsoleFile | undefined;
+}
+
 /** One QEMU process with its control socket and console. */
 export class QemuMachine {
   readonly console = new ConsoleTail();
   /** Settles when QEMU has gone and its console is read to the end. */
   readonly exited: Promise<MachineExit>;
   readonly pid: number | undefined;
+  readonly cgroup: MachineCgroup | undefined;
   /** performance.now() when the guest first printed. */
   firstPrint: number | undefined;
   readonly #process: QemuProcess;
-  readonly #control: OneConnection;
+  readonly #control: Socket;
+  readonly #consoleFile: ConsoleFile | undefined;
   readonly #removals = new Map<string, () => void>();
   readonly #holder = new LoopHolder();
   #qmp: QmpClient | undefined;
@@ -38,15 +51,18 @@ export class QemuMachine {
   #shutdownReason: string | undefined;
   #closing = false;
 
-  constructor(qemu: string, parameters: readonly string[], control: OneConnection) {
-    this.#control = control;
-    this.#process = spawnQemu(qemu, parameters);
+  constructor(program: QemuProgram, options: MachineOptions) {
+    this.#control = options.control;
+    this.#process = spawnQemu(program);
     this.pid = this.#process.pid;
-    for (const handle of [this.#process, this.#process.stdout, this.#process.stderr])
+    this.cgroup = this.pid === undefined ? undefined : MachineCgroup.make(this.pid, options.memoryBytes);
+    this.#consoleFile = options.consoleFile;
+    for (const handle of [this.#control, this.#process, this.#process.stdout, this.#process.stderr])
       this.#holder.add(handle);
     this.#process.stdout.setEncoding("utf8").on("data", (text: string) => {
       this.firstPrint ??= performance.now();
       this.console.push(text);
+      this.#consoleFile?.write(text);
     });
     this.#process.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#said = (this.#said + text).slice(-STDERR_BYTES);
@@ -56,9 +72,7 @@ export class QemuMachine {
 
   /** Settles when QEMU has set the machine up and runs it. @throws AgentError SPAWN_FAILED with QEMU's words */
   async running(): Promise<void> {
-    const socket = await this.#control.connected;
-    this.#holder.add(socket);
-    this.#qmp = await QmpClient.open(socket, (event) => this.#onEvent(event));
+    this.#qmp = await QmpClient.open(this.#control, (event) => this.#onEvent(event));
   }
 
   /** The end of what QEMU itself has said. */
@@ -66,10 +80,10 @@ export class QemuMachine {
     return this.#said.trim();
   }
 
-  /** @throws AgentError INVALID_STATE before running(), and what QmpClient.execute throws */
-  async execute(command: string, parameters?: object): Promise<unknown> {
+  /** @param fd goes along. @throws AgentError INVALID_STATE before running(), and what QmpClient.execute throws */
+  async execute(command: string, parameters?: object, fd?: number): Promise<unknown> {
     if (this.#qmp === undefined) throw new AgentError("INVALID_STATE", "QEMU does not run yet");
-    return await this.#qmp.execute(command, parameters);
+    return await this.#qmp.execute(command, parameters, fd);
   }
 
   /** Removes a device and waits until the guest has let it go. @throws AgentError TIMEOUT */
@@ -120,7 +134,9 @@ export class QemuMachine {
       this.#process.once("error", (cause) => resolve(`could not be started: ${cause.message}`));
     });
     const exit = this.#explain(end);
-    this.#control.close(exit.error);
+    this.cgroup?.remove();
+    this.#consoleFile?.[Symbol.dispose]();
+    this.#control.destroy();
     await this.#qmp?.close();
     return exit;
   }

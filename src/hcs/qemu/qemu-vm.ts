@@ -1,16 +1,17 @@
-import { access, constants, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { closeSync } from "node:fs";
+import { access, constants } from "node:fs/promises";
 import { AgentError } from "../../errors.ts";
-import { makeTemporaryDirectory } from "../cache/temporary-directory.ts";
 import { ForwarderHostTransport } from "../forwarder-host-transport.ts";
 import type { HostTransport } from "../host-transport.ts";
 import { freeGuestCid, VsockHostTransport } from "../vsock-host-transport.ts";
 import { kvmWorks, whyNoKvm } from "./accelerator.ts";
 import { blockNode, type Choices, diskDevice, diskName, qemuArguments } from "./command-line.ts";
-import type { Disk, QemuConfig } from "./config.ts";
+import { DEFAULT_MEMORY_MIB, type Disk, type QemuConfig } from "./config.ts";
+import { confine } from "./confinement.ts";
+import { ConsoleFile } from "./console-file.ts";
 import { Hotplug } from "./hotplug.ts";
-import { OneConnection } from "./one-connection.ts";
-import { checkConfig } from "./preflight.ts";
+import { fdSetPath, openDisk, PassedFiles } from "./passed-files.ts";
+import { checkConfig, checkDiskFile } from "./preflight.ts";
 import { type MachineExit, QemuMachine } from "./qemu-machine.ts";
 import { findQemu } from "./spawn-qemu.ts";
 
@@ -43,10 +44,10 @@ export class QemuVm {
   readonly #forwarder: ForwarderHostTransport | undefined;
   readonly #cid: number;
   readonly #ended = Promise.withResolvers<MachineExit>();
-  readonly #sockets: OneConnection[] = [];
+  /** The descriptor sets of disks that were plugged in, by the disks' names. */
+  readonly #diskSets = new Map<string, number>();
   readonly #hotplug = new Hotplug(() => this.#running());
   #machine: QemuMachine | undefined;
-  #directory: string | undefined;
   #closing: Promise<void> | undefined;
 
   /** Chooses the transport; nothing runs yet. @throws AgentError NOT_SUPPORTED */
@@ -121,13 +122,15 @@ export class QemuVm {
   /** Plugs a disk into the running machine. @throws AgentError INVALID_ARGUMENT, HELPER_FAILED */
   async attachDisk(disk: Disk): Promise<void> {
     const machine = this.#running();
-    await machine.execute("blockdev-add", blockNode(disk));
-    try {
-      await machine.execute("device_add", diskDevice(disk));
-    } catch (cause) {
-      await machine.execute("blockdev-del", { "node-name": diskName(disk) });
-      throw cause;
-    }
+    await checkDiskFile(disk);
+    await using undo = new AsyncDisposableStack();
+    const set = await passDisk(machine, disk);
+    undo.defer(() => removeDisk(machine, set));
+    await machine.execute("blockdev-add", blockNode({ ...disk, path: fdSetPath(set) }));
+    undo.defer(async () => void (await machine.execute("blockdev-del", { "node-name": diskName(disk) })));
+    await machine.execute("device_add", diskDevice(disk));
+    undo.move();
+    this.#diskSets.set(diskName(disk), set);
   }
 
   /** Unplugs a disk that nobody uses any more. @throws AgentError HELPER_FAILED, TIMEOUT */
@@ -135,6 +138,9 @@ export class QemuVm {
     const machine = this.#running();
     await machine.removeDevice(`${diskName(address)}-device`);
     await machine.execute("blockdev-del", { "node-name": diskName(address) });
+    const set = this.#diskSets.get(diskName(address));
+    this.#diskSets.delete(diskName(address));
+    if (set !== undefined) await removeDisk(machine, set);
   }
 
   /** Network cards and memory that are plugged in while the machine runs; needs `hotplug` of the configuration. */
@@ -195,28 +201,17 @@ export class QemuVm {
     const qemu = await findQemu(config.qemu);
     this.accelerator = await this.#chooseAccelerator(qemu);
     this.#failIfClosed();
-    this.#directory = makeTemporaryDirectory("lcow-vm");
-    const control = await this.#listenFor("control");
-    const channel = this.#forwarder === undefined ? undefined : await this.#listenFor("forwarder");
-    const choices: Choices = {
+    const confinement = await confine(config, {
       accelerator: this.accelerator,
-      controlSocket: control.path,
-      wire:
-        channel === undefined
-          ? { type: "vsock", cid: this.#cid }
-          : { type: "forwarder", socket: channel.path },
-    };
-    const parameters = qemuArguments(config, choices);
+      usesVsock: this.#forwarder === undefined,
+    });
     this.#failIfClosed();
-    const machine = new QemuMachine(qemu, parameters, control);
+    const machine = this.#startMachine(qemu, this.accelerator, confinement.options);
     this.#machine = machine;
     this.times.processStarted = sinceStart();
     void machine.exited.then((exit) => this.#onExit(exit));
     try {
-      if (channel !== undefined) this.#forwarder?.attach(await channel.connected);
       await machine.running();
-      // Both sockets have met QEMU and are not needed again; should this process be killed, they must not be left.
-      await rm(this.#directory, { recursive: true, force: true });
       this.times.machineRunning = sinceStart();
       await this.#forwarder?.connected;
       this.times.forwarderReady = sinceStart();
@@ -230,6 +225,31 @@ export class QemuVm {
     } finally {
       if (machine.firstPrint !== undefined) this.times.firstPrint = machine.firstPrint - start;
     }
+  }
+
+  #startMachine(
+    path: string,
+    accelerator: Choices["accelerator"],
+    confinement: readonly string[],
+  ): QemuMachine {
+    // Ours are closed once the child has its own.
+    using files = new PassedFiles();
+    const passed = files.pass(this.#config);
+    const { consoleFile, memoryMiB = DEFAULT_MEMORY_MIB } = this.#config;
+    const console = consoleFile === undefined ? undefined : new ConsoleFile(consoleFile);
+    const control = files.connect({ allowHalfOpen: false });
+    const channel = this.#forwarder === undefined ? undefined : files.connect({ allowHalfOpen: true });
+    const choices: Choices = {
+      accelerator,
+      controlFd: control.fd,
+      wire: channel === undefined ? { type: "vsock", cid: this.#cid } : { type: "forwarder", fd: channel.fd },
+    };
+    const parameters = [...files.arguments, ...qemuArguments(passed, choices)];
+    if (channel !== undefined) this.#forwarder?.attach(channel.socket);
+    return new QemuMachine(
+      { path, parameters, confinement, fds: files.fds },
+      { control: control.socket, memoryBytes: memoryMiB * 2 ** 20, consoleFile: console },
+    );
   }
 
   async #chooseAccelerator(qemu: string): Promise<"kvm" | "tcg"> {
@@ -251,17 +271,9 @@ export class QemuVm {
     throw new AgentError("INVALID_STATE", "the virtual machine does not run");
   }
 
-  async #listenFor(name: string): Promise<OneConnection> {
-    const socket = await OneConnection.listen(join(this.#directory ?? "", name));
-    this.#sockets.push(socket);
-    return socket;
-  }
-
   /** Undoes everything but the machine itself, which has ended or never began. */
   async #onExit(exit: MachineExit): Promise<void> {
-    for (const socket of this.#sockets) socket.close(exit.error);
     await this.transport.close(exit.error);
-    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true, force: true });
     this.#ended.resolve(exit);
   }
 
@@ -293,6 +305,21 @@ export class QemuVm {
     const said = this.#machine?.said ?? "";
     return `${said === "" ? "" : `; QEMU said: ${said}`}; ${this.#machine?.console.summary() ?? "it did not begin"}`;
   }
+}
+
+/** @returns the set of descriptors that it is in */
+async function passDisk(machine: QemuMachine, disk: Disk): Promise<number> {
+  const fd = openDisk(disk);
+  try {
+    const added = (await machine.execute("add-fd", {}, fd)) as { "fdset-id": number };
+    return added["fdset-id"];
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function removeDisk(machine: QemuMachine, set: number): Promise<void> {
+  await machine.execute("remove-fd", { "fdset-id": set });
 }
 
 function delay(ms: number): Promise<undefined> {

@@ -1,6 +1,8 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
+import { sendFd } from "../../../native/hvsock/index.ts";
 import { AgentError } from "../../errors.ts";
+import { descriptorOf } from "../socket-descriptor.ts";
 
 /** QEMU answers within milliseconds; under load on a small machine a busy main loop takes longer. */
 const ANSWER_TIMEOUT_MS = 20_000;
@@ -46,8 +48,11 @@ export class QmpClient {
     return client;
   }
 
-  /** @throws AgentError HELPER_FAILED with QEMU's words, HELPER_TIMEOUT, TRANSPORT_CLOSED */
-  async execute(command: string, parameters?: object): Promise<unknown> {
+  /**
+   * @param fd a descriptor that goes along with the command; stays the caller's
+   * @throws AgentError HELPER_FAILED with QEMU's words, HELPER_TIMEOUT, TRANSPORT_CLOSED
+   */
+  async execute(command: string, parameters?: object, fd?: number): Promise<unknown> {
     if (this.#closed !== undefined) throw this.#closed;
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
@@ -61,12 +66,24 @@ export class QmpClient {
       settle: resolve,
       fail: (error) => reject(new AgentError(error.code, `QEMU refused ${command}: ${error.message}`)),
     });
-    this.#socket.write(`${JSON.stringify({ execute: command, arguments: parameters, id })}\n`);
     try {
+      await this.#send(`${JSON.stringify({ execute: command, arguments: parameters, id })}\n`, fd);
       return await promise;
     } finally {
       clearTimeout(timer);
+      this.#waiting.delete(id);
     }
+  }
+
+  async #send(line: string, fd: number | undefined): Promise<void> {
+    if (fd === undefined) {
+      this.#socket.write(line);
+      return;
+    }
+    // Node sends no descriptors: this line goes past it, behind all that it has to send.
+    await new Promise<void>((resolve) => this.#socket.write("", () => resolve()));
+    if (this.#closed !== undefined) throw this.#closed;
+    sendFd(descriptorOf(this.#socket), fd, line);
   }
 
   /** Settles when QEMU has gone or is disconnected. */

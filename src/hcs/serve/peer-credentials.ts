@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { AgentError } from "../../errors.ts";
+import { descriptorOf } from "../socket-descriptor.ts";
 
 /** <sys/socket.h> of Linux on x86 and ARM. */
 const SOL_SOCKET = 1;
@@ -24,8 +25,7 @@ async function bind(): Promise<GetSockOpt> {
 export async function peerUser(socket: Socket): Promise<number> {
   getsockopt ??= bind();
   const call = await getsockopt;
-  // Node keeps the descriptor to itself but for this.
-  const fd = (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+  const fd = descriptorOf(socket);
   const credentials = Buffer.alloc(UCRED_BYTES);
   if (call(fd, SOL_SOCKET, SO_PEERCRED, credentials, [UCRED_BYTES]) !== 0) {
     throw new AgentError("SYSTEM_CALL_FAILED", "cannot tell who has connected (getsockopt SO_PEERCRED)");

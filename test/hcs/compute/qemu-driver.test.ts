@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { appendFileSync, copyFileSync, truncateSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "tap";
 import * as hcs from "../../../src/hcs/index.ts";
@@ -39,7 +41,10 @@ test("a virtual machine by its document: disks, adapters, memory, pause and resu
             "0": { HostPath: `${directory}/pmem.raw` },
           },
         },
-        NetworkAdapters: { first: { EndpointId: "isolated", MacAddress: "02-00-00-00-00-11" } },
+        NetworkAdapters: {
+          first: { MacAddress: "02-00-00-00-00-11" },
+          second: { EndpointId: "user", MacAddress: "02-00-00-00-00-13" },
+        },
       },
     },
   });
@@ -50,6 +55,19 @@ test("a virtual machine by its document: disks, adapters, memory, pause and resu
     return output + complaints;
   };
   t.match(await inVm("cat", "/sys/class/net/eth0/address"), "02:00:00:00:00:11");
+  // QEMU's own networks have this machine's loopback at 10.0.2.2.
+  const server = createServer((socket) => socket.end("host's loopback\n")).listen(0, "127.0.0.1");
+  t.teardown(() => server.close());
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const ask = (card: string) =>
+    inVm(
+      "sh",
+      "-c",
+      `ip link set ${card} up; ip addr add 10.0.2.15/24 dev ${card}; nc -w 3 10.0.2.2 ${port} </dev/null; ip addr flush dev ${card}`,
+    );
+  t.notMatch(await ask("eth0"), "host's loopback", "an adapter that names no network reaches nobody");
+  t.match(await ask("eth1"), "host's loopback", "one that asks for it does");
   const sizes = await inVm("cat", "/sys/block/pmem0/size", "/sys/block/pmem1/size");
   t.equal(sizes, `${(16 * 1024 * 1024) / 512}\n${(16 * 1024 * 1024) / 512}\n`);
   t.match(await inVm("sh", "-c", "head -c 1200 /dev/pmem1 | strings"), "boot.raw", "in the document's order");

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, globSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,6 +10,8 @@ import { testGuest } from "./test-guest.ts";
 t.setTimeout(180_000);
 
 t.test("a virtual machine dies with the process that started it", async (t) => {
+  const temporary = mkdtempSync(join(tmpdir(), "death-"));
+  t.teardown(() => rmSync(temporary, { recursive: true }));
   const guest = testGuest(t);
   const config = {
     ...guest,
@@ -27,12 +29,14 @@ t.test("a virtual machine dies with the process that started it", async (t) => {
   `;
   const parent = spawn(process.execPath, ["--input-type=module", "-e", program], {
     stdio: ["ignore", "pipe", "inherit"],
+    // Its own, since others boot machines meanwhile.
+    env: { ...process.env, TMPDIR: temporary },
   });
   t.teardown(() => parent.kill("SIGKILL"));
   const [line] = (await once(parent.stdout, "data")) as [Buffer];
   const pid = Number(String(line));
   t.ok(existsSync(`/proc/${pid}`), "the machine runs");
-  const left = () => globSync(join(tmpdir(), "lcow-vm-*"));
+  const left = () => globSync(join(temporary, "lcow-vm-*"));
   t.same(left(), [], "and its sockets are not needed any more");
   parent.kill("SIGKILL");
   await once(parent, "exit");
