@@ -13,8 +13,8 @@ import { join } from "node:path";
 import { AgentError } from "../../errors.ts";
 import { isAlive, ownIdentity } from "./process-identity.ts";
 
-/** "lcow-gcs": an agent's; "lcow-vm": QEMU's sockets; "lcow-scratch": a disk that QEMU is about to open. */
-export type TemporaryKind = "lcow-gcs" | "lcow-vm" | "lcow-scratch";
+/** "lcow-gcs": an agent's; "lcow-scratch": a disk that QEMU is about to get. */
+export type TemporaryKind = "lcow-gcs" | "lcow-scratch";
 
 export interface AbandonedDirectory {
   readonly kind: TemporaryKind;
@@ -48,7 +48,6 @@ export function abandonedDirectories(): AbandonedDirectory[] {
   const parents: [TemporaryKind, string][] = [
     ["lcow-gcs", "/run"],
     ["lcow-gcs", tmpdir()],
-    ["lcow-vm", tmpdir()],
     ["lcow-scratch", "/var/tmp"],
   ];
   const found = parents.flatMap(([kind, parent]) =>
