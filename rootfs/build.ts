@@ -50,11 +50,10 @@ function architecture(): image.Architecture {
   );
 }
 
-async function compressedCpio(tree: Tree): Promise<Buffer> {
-  return await run(["zstd", "-q", "-c", `-${image.compression.firstStage}`], {
-    remedy: "install the Debian package zstd",
-    input: cpioArchive(tree, image.timestamp),
-  });
+async function compressedCpio(tree: Tree, toolchain: Toolchain): Promise<Buffer> {
+  const input = cpioArchive(tree, image.timestamp);
+  const command = ["zstd", "-q", "-c", `-${image.compression.firstStage}`];
+  return await toolchain.inDirectory((work) => toolchain.run(work, command, { input }));
 }
 
 function writeWhole(output: string, bytes: Buffer): void {
@@ -110,7 +109,7 @@ async function main(): Promise<void> {
   const full = rootTree(parts);
   const disk = firstStageTree(parts, "disk");
   const memory = firstStageTree(parts, "memory");
-  const settings = [level, image.timestamp, image.disk, image.squashfs, image.compression];
+  const settings = [toolchain.version, level, image.timestamp, image.disk, image.squashfs, image.compression];
   const key = inputKey([full, disk, memory], [kernel.image], [JSON.stringify(settings)]);
   if (!values.force && upToDate(out, key)) {
     say(`up to date: ${out}`);
@@ -122,7 +121,7 @@ async function main(): Promise<void> {
     say(`compressing ${name} (zstd -${level})`);
     layers.file(
       `layers/${name}.squashfs`,
-      await squashfsImage(layer, { cache, timestamp, level, force: values.force }),
+      await squashfsImage(layer, { cache, timestamp, level, force: values.force, toolchain }),
       name,
     );
   }
@@ -131,11 +130,11 @@ async function main(): Promise<void> {
   writeWhole(path.join(out, "vmlinux"), await uncompressedKernel(packedKernel));
   // Two archives, as for microcode. The layers are compressed themselves; a second time would make them 2 % smaller and
   // take the guest twice as long to unpack.
-  const initrd = [cpioArchive(layers, timestamp), await compressedCpio(memory)];
+  const initrd = [cpioArchive(layers, timestamp), await compressedCpio(memory, toolchain)];
   writeWhole(path.join(out, "initrd.img"), Buffer.concat(initrd));
-  writeWhole(path.join(out, "boot.img"), await compressedCpio(disk));
+  writeWhole(path.join(out, "boot.img"), await compressedCpio(disk, toolchain));
   say("writing the disk");
-  await writeDisk(full, path.join(out, "rootfs.ext4"), timestamp);
+  await writeDisk(full, path.join(out, "rootfs.ext4"), timestamp, toolchain);
   const sizes = partSizes(full);
   writeManifest(out, key, { kernelRelease: kernel.release, packages: unpacked, parts: sizes });
   process.stderr.write(sizeReport(sizes, out));

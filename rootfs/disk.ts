@@ -1,10 +1,9 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, renameSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { run } from "./command.ts";
 import { disk } from "./image.ts";
+import type { Toolchain } from "./toolchain.ts";
 import type { Tree } from "./tree.ts";
 
-const remedy = "install the Debian package e2fsprogs";
 const block = 4096;
 const typeBits = { directory: 0o040000, file: 0o100000, symlink: 0o120000, character: 0o020000 };
 
@@ -14,42 +13,37 @@ const typeBits = { directory: 0o040000, file: 0o100000, symlink: 0o120000, chara
  *
  * @param timestamp seconds since 1970, for every time in the file system.
  */
-export async function writeDisk(tree: Tree, output: string, timestamp: number): Promise<void> {
-  const parent = path.dirname(output);
-  mkdirSync(parent, { recursive: true });
-  const staging = mkdtempSync(path.join(parent, ".disk-"));
+export async function writeDisk(
+  tree: Tree,
+  output: string,
+  timestamp: number,
+  toolchain: Toolchain,
+): Promise<void> {
   const env = { E2FSPROGS_FAKE_TIME: String(timestamp), MKE2FS_CONFIG: "/dev/null" };
-  try {
-    const image = path.join(staging, "rootfs.ext4");
+  await toolchain.inDirectory(async (work) => {
+    const image = path.join(work, "rootfs.ext4");
     writeFileSync(image, "");
     truncateSync(image, imageSize(tree));
     const features =
       "^has_journal,^metadata_csum_seed,^orphan_file,^resize_inode,extent,huge_file,flex_bg,64bit,dir_index,metadata_csum";
-    await run(
+    const extended = `hash_seed=${disk.hashSeed},lazy_itable_init=0,nodiscard,root_owner=0:0`;
+    await toolchain.run(
+      work,
       [
-        "mke2fs",
-        ...["-q", "-F", "-t", "ext4", "-b", String(block), "-I", "256", "-m", "0", "-O", features],
-        ...[
-          "-L",
-          disk.label,
-          "-U",
-          disk.uuid,
-          "-E",
-          `hash_seed=${disk.hashSeed},lazy_itable_init=0,nodiscard,root_owner=0:0`,
-        ],
-        ...["-N", String([...tree.entries()].length + 256), image],
+        ...["mke2fs", "-q", "-F", "-t", "ext4", "-b", String(block), "-I", "256", "-m", "0", "-O", features],
+        ...["-L", disk.label, "-U", disk.uuid, "-E", extended],
+        ...["-N", String([...tree.entries()].length + 256), "rootfs.ext4"],
       ],
-      { remedy, env },
+      { env },
     );
-    const script = debugfsScript(tree, staging, timestamp);
-    const told = await run(["debugfs", "-w", "-f", "-", image], { remedy, env, input: script });
+    const input = debugfsScript(tree, work, timestamp);
+    const told = await toolchain.run(work, ["debugfs", "-w", "-f", "-", "rootfs.ext4"], { env, input });
     if (/\bno (free|space)|not found|failed|error/i.test(told.toString().replace(/^debugfs: .*$/gm, ""))) {
       throw new Error(`debugfs: ${told.toString().slice(0, 2000)}`);
     }
-    renameSync(image, output);
-  } finally {
-    rmSync(staging, { recursive: true, force: true });
-  }
+    copyFileSync(image, `${output}.partial`);
+    renameSync(`${output}.partial`, output);
+  });
 }
 
 function imageSize(tree: Tree): number {
@@ -76,8 +70,8 @@ function debugfsScript(tree: Tree, staging: string, timestamp: number): string {
       );
     }
     if (node.type === "file") {
-      const source = path.join(staging, `f${number++}`);
-      writeFileSync(source, node.bytes);
+      const source = `f${number++}`;
+      writeFileSync(path.join(staging, source), node.bytes);
       lines.push(`write ${source} ${quoted}`);
     }
     const mode = typeBits[node.type] | (node.type === "symlink" ? 0o777 : node.mode);

@@ -2,7 +2,6 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,9 +12,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
-import { run } from "./command.ts";
 import { squashfs } from "./image.ts";
 import { inputKey } from "./manifest.ts";
+import type { Toolchain } from "./toolchain.ts";
 import type { Tree } from "./tree.ts";
 
 const MOST_KEPT = 16;
@@ -29,14 +28,16 @@ interface Options {
   readonly level: number;
   /** Make it even if it is kept. */
   readonly force: boolean;
+  readonly toolchain: Toolchain;
 }
 
 /** The tree as a compressed squashfs image, owned by root whoever builds it; kept, as compressing takes long. */
 export async function squashfsImage(tree: Tree, options: Options): Promise<Buffer> {
-  const key = inputKey([tree], [], [JSON.stringify([options.timestamp, options.level, squashfs])]).slice(
-    0,
-    16,
-  );
+  const key = inputKey(
+    [tree],
+    [],
+    [JSON.stringify([options.timestamp, options.level, squashfs, options.toolchain.version])],
+  ).slice(0, 16);
   const kept = path.join(options.cache, `${key}.squashfs`);
   if (options.force || !existsSync(kept)) {
     const partial = `${kept}.${process.pid}`;
@@ -58,11 +59,9 @@ function forgetOldest(cache: string): void {
 }
 
 async function makeImage(tree: Tree, options: Options): Promise<Buffer> {
-  const staging = mkdtempSync(path.join(options.cache, "squashfs-"));
-  const root = path.join(staging, "root");
-  const output = path.join(staging, "root.squashfs");
-  mkdirSync(root);
-  try {
+  return await options.toolchain.inDirectory(async (work) => {
+    const root = path.join(work, "root");
+    mkdirSync(root);
     const devices: string[] = [];
     for (const [where, node] of tree.entries()) {
       const target = path.join(root, where);
@@ -74,35 +73,13 @@ async function makeImage(tree: Tree, options: Options): Promise<Buffer> {
       if (node.type === "directory" || node.type === "file") chmodSync(target, node.mode);
     }
     chmodSync(root, 0o755);
-    const pseudo = path.join(staging, "devices");
-    writeFileSync(pseudo, `${devices.join("\n")}\n`);
+    writeFileSync(path.join(work, "devices"), `${devices.join("\n")}\n`);
     const time = String(options.timestamp);
-    const fixed = [
-      "-all-root",
-      "-no-xattrs",
-      "-no-exports",
-      "-all-time",
-      time,
-      "-mkfs-time",
-      time,
-      "-pf",
-      pseudo,
-    ];
-    const packing = [
-      "-comp",
-      "zstd",
-      "-Xcompression-level",
-      String(options.level),
-      "-b",
-      String(squashfs.blockSize),
-    ];
-    await run(["mksquashfs", root, output, "-noappend", "-no-progress", "-quiet", ...fixed, ...packing], {
-      remedy: "install the Debian package squashfs-tools",
-      // It would override the times given here.
-      env: { SOURCE_DATE_EPOCH: undefined },
-    });
-    return readFileSync(output);
-  } finally {
-    rmSync(staging, { recursive: true, force: true });
-  }
+    await options.toolchain.run(work, [
+      ...["mksquashfs", "root", "root.squashfs", "-noappend", "-no-progress", "-quiet"],
+      ...["-all-root", "-no-xattrs", "-no-exports", "-all-time", time, "-mkfs-time", time, "-pf", "devices"],
+      ...["-comp", "zstd", "-Xcompression-level", String(options.level), "-b", String(squashfs.blockSize)],
+    ]);
+    return readFileSync(path.join(work, "root.squashfs"));
+  });
 }

@@ -15,16 +15,16 @@ import path from "node:path";
 import { run } from "./command.ts";
 import { type PackageOptions, packageFiles } from "./packages.ts";
 
-const packages = ["g++", "gcc", "make", "binutils", "busybox-static"];
+const packages = ["g++", "gcc", "make", "binutils", "busybox-static", "e2fsprogs", "squashfs-tools", "zstd"];
 /** What the makefiles call besides; busybox does it. */
 const tools = ["sh", "mkdir"];
 const extract =
   'for deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$root" || exit; done';
 
 /**
- * The compiler, the C library and the headers of the image's suite, unpacked beside each other and run there, as if it
- * were a machine of that suite: so that what is compiled for the image runs with the image's libraries, and is the same
- * bytes, whatever the machine has.
+ * The compilers, the C library and the tools that write file systems of the image's suite, unpacked beside each other
+ * and run there, as on a machine of that suite: so that what is compiled for the image runs with the image's libraries,
+ * what is packed is read by the image's kernel, and both are the same bytes, whatever the machine has.
  */
 export class Toolchain {
   /** Names the very packages. */
@@ -71,20 +71,18 @@ export class Toolchain {
     for (const file of files) hash.update(`${file}\0`).update(readFileSync(path.join(root, file)));
     const kept = path.join(this.#cache, `compiled-${hash.digest("hex").slice(0, 16)}`);
     if (existsSync(kept)) return kept;
-    await this.#unpack();
-    const work = mkdtempSync(path.join(this.#root, "work-"));
     const partial = `${kept}.${process.pid}`;
     try {
-      const inside = path.join(work, "tree");
-      for (const file of files) {
-        mkdirSync(path.dirname(path.join(inside, file)), { recursive: true });
-        copyFileSync(path.join(root, file), path.join(inside, file));
-      }
-      await this.#run(["make", "-s", "-j2", ...job.make], `/${path.basename(work)}/tree`);
-      for (const result of job.results) cpSync(path.join(inside, result), path.join(partial, result));
+      await this.inDirectory(async (work) => {
+        for (const file of files) {
+          mkdirSync(path.dirname(path.join(work, file)), { recursive: true });
+          copyFileSync(path.join(root, file), path.join(work, file));
+        }
+        await this.run(work, ["make", "-s", "-j2", ...job.make]);
+        for (const result of job.results) cpSync(path.join(work, result), path.join(partial, result));
+      });
       renameSync(partial, kept);
     } finally {
-      rmSync(work, { recursive: true, force: true });
       rmSync(partial, { recursive: true, force: true });
     }
     return kept;
@@ -92,14 +90,21 @@ export class Toolchain {
 
   /** A program without what only a debugger reads; addons need the dynamic symbols, which stay. */
   async strip(source: string, output: string): Promise<void> {
-    await this.#unpack();
-    const work = mkdtempSync(path.join(this.#root, "work-"));
-    try {
+    await this.inDirectory(async (work) => {
       copyFileSync(source, path.join(work, "program"));
-      await this.#run(["strip", "--strip-all", "program"], `/${path.basename(work)}`);
+      await this.run(work, ["strip", "--strip-all", "program"]);
       copyFileSync(path.join(work, "program"), output);
+    });
+  }
+
+  /** With a directory in which the tools can work, and which is removed at the end. */
+  async inDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
+    await this.#unpack();
+    const directory = mkdtempSync(path.join(this.#root, "work-"));
+    try {
+      return await work(directory);
     } finally {
-      rmSync(work, { recursive: true, force: true });
+      rmSync(directory, { recursive: true, force: true });
     }
   }
 
@@ -118,17 +123,31 @@ export class Toolchain {
     renameSync(partial, this.#root);
   }
 
-  /** As root of it, which takes root or a user namespace. */
-  async #run(command: readonly string[], directory: string): Promise<void> {
+  /**
+   * Runs one of the suite's programs, as root of it, which takes root or a user namespace.
+   * @param directory of inDirectory(): paths of the command are below it
+   * @returns its standard output
+   */
+  async run(
+    directory: string,
+    command: readonly string[],
+    options: { input?: Buffer | string; env?: Record<string, string> } = {},
+  ): Promise<Buffer> {
     const isRoot = process.getuid?.() === 0;
     const user = isRoot ? [] : ["--user", "--map-root-user"];
     const remedy = isRoot
-      ? "mend the sources, or remove out/cache to have the compilers unpacked again"
+      ? "mend the sources, or remove out/cache to have the tools unpacked again"
       : "where it says that unshare failed, build the image as root or allow user namespaces";
-    await run(["unshare", ...user, "--root", this.#root, "--wd", directory, ...command], {
+    const where = `/${path.relative(this.#root, directory)}`;
+    return await run(["unshare", ...user, "--root", this.#root, "--wd", where, ...command], {
       remedy,
-      env: { PATH: "/usr/bin:/usr/sbin", TMPDIR: "/tmp", SOURCE_DATE_EPOCH: undefined, MAKEFLAGS: undefined },
+      // SOURCE_DATE_EPOCH would override the times that are given.
+      env: {
+        ...{ PATH: "/usr/bin:/usr/sbin", TMPDIR: "/tmp", SOURCE_DATE_EPOCH: undefined, MAKEFLAGS: undefined },
+        ...options.env,
+      },
       timeoutMs: 900_000,
+      ...(options.input !== undefined && { input: options.input }),
     });
   }
 }
