@@ -136,8 +136,8 @@ export class Toolchain {
     const isRoot = process.getuid?.() === 0;
     const user = isRoot ? [] : ["--user", "--map-root-user"];
     const remedy = isRoot
-      ? "mend the sources, or remove out/cache to have the tools unpacked again"
-      : "where it says that unshare failed, build the image as root or allow user namespaces";
+      ? "install the Debian package util-linux where unshare is missing, else mend what is named, or remove out/cache"
+      : "install the Debian package util-linux where unshare is missing; where it may not, build as root or allow user namespaces";
     const where = `/${path.relative(this.#root, directory)}`;
     return await run(["unshare", ...user, "--root", this.#root, "--wd", where, ...command], {
       remedy,
