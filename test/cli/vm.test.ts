@@ -115,7 +115,7 @@ test(
 test("boot: a command that is not there is 127", options, async (t) => {
   const ran = await lcow(t, ["boot", "--", "/bin/nonesuch"]);
   t.equal(ran.status, 127, ran.stderr);
-  t.match(ran.stderr, /\nlcow: [^\n]*\/bin\/nonesuch[^\n]*\n$/);
+  t.match(ran.stderr, /^lcow: [^\n]*\/bin\/nonesuch[^\n]*\n$/m);
 });
 
 test("--append reaches the kernel, and --console has what it prints", options, async (t) => {

@@ -60,7 +60,7 @@ function parse(text: string): { key: unknown; works: boolean } | undefined {
 }
 
 async function printsUnderKvm(qemu: string, kernel: string): Promise<boolean> {
-  const { options } = await confine({ kernel }, { accelerator: "kvm", usesVsock: false });
+  const { options } = await confine({ kernel }, { program: qemu, accelerator: "kvm", usesVsock: false });
   using files = new PassedFiles();
   const passed = files.pass({ kernel });
   const parameters = [

@@ -3,7 +3,8 @@
  * nothing, no capability, no way to get one, and of our environment the PATH alone.
  */
 import { randomInt } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { readFile, realpath, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { QemuConfig } from "./config.ts";
 
 /** A range that no distribution and no /etc/subuid gives out; each machine has a user of its own in it. */
@@ -16,6 +17,7 @@ const CAP_SETUID = 7;
 const CAP_SETPCAP = 8;
 const OTHERS_READ = 0o004;
 const OTHERS_WRITE = 0o002;
+const OTHERS_RUN = 0o001;
 
 export interface Confinement {
   /** Options of setpriv(1). */
@@ -30,17 +32,24 @@ export const SANDBOX = [
   "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 ];
 
-/** @param config.transport "vsock" where the machine uses the kernel's */
+export interface ConfinementChoices {
+  /** QEMU's program, absolute. */
+  readonly program: string;
+  readonly accelerator: "kvm" | "tcg";
+  /** The machine uses the kernel's vsock. */
+  readonly usesVsock: boolean;
+}
+
 export async function confine(
   config: Pick<QemuConfig, "kernel" | "initrd" | "persistentMemory" | "nics">,
-  choices: { readonly accelerator: "kvm" | "tcg"; readonly usesVsock: boolean },
+  choices: ConfinementChoices,
 ): Promise<Confinement> {
   if (!(await mayChangeUser())) return { options: [], user: undefined };
   const taps = (config.nics ?? []).some(({ backend }) => backend.type === "tap");
   const bounding = ["--bounding-set", taps ? "-all,+net_admin" : "-all", "--inh-caps=-all"];
   // An interface is attached to, and the device of real vsock opened, with our own rights.
-  if (taps || choices.usesVsock || !(await areReadable(config)))
-    return { options: bounding, user: undefined };
+  const needsUs = taps || choices.usesVsock || !(await isReachable(choices.program));
+  if (needsUs || !(await areReadable(config))) return { options: bounding, user: undefined };
   const group = choices.accelerator === "kvm" ? await kvmGroup() : undefined;
   const user = FIRST_USER + randomInt(USERS);
   const groups = group === undefined ? ["--clear-groups"] : ["--groups", String(group)];
@@ -55,7 +64,11 @@ async function mayChangeUser(): Promise<boolean> {
 }
 
 /** Disks are opened by us; these QEMU opens itself, through a descriptor of ours, by which only their own mode counts. */
-async function areReadable({ kernel, initrd, persistentMemory = [] }: QemuConfig): Promise<boolean> {
+async function areReadable({
+  kernel,
+  initrd,
+  persistentMemory = [],
+}: Pick<QemuConfig, "kernel" | "initrd" | "persistentMemory">): Promise<boolean> {
   const wanted = [
     ...[kernel, ...(initrd === undefined ? [] : [initrd])].map((path) => ({ path, mode: OTHERS_READ })),
     ...persistentMemory.map(({ path, readonly }) => ({
@@ -67,6 +80,16 @@ async function areReadable({ kernel, initrd, persistentMemory = [] }: QemuConfig
     wanted.map(async ({ path, mode }) => ((await stat(path)).mode & mode) === mode),
   );
   return !modes.includes(false);
+}
+
+/** A program in somebody's home may be run by nobody else. */
+async function isReachable(program: string): Promise<boolean> {
+  const path = await realpath(program);
+  if (((await stat(path)).mode & OTHERS_RUN) === 0) return false;
+  for (let directory = dirname(path); ; directory = dirname(directory)) {
+    if (((await stat(directory)).mode & OTHERS_RUN) === 0) return false;
+    if (directory === "/") return true;
+  }
 }
 
 async function kvmGroup(): Promise<number | undefined> {

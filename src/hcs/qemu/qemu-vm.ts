@@ -202,6 +202,7 @@ export class QemuVm {
     this.accelerator = await this.#chooseAccelerator(qemu);
     this.#failIfClosed();
     const confinement = await confine(config, {
+      program: qemu,
       accelerator: this.accelerator,
       usesVsock: this.#forwarder === undefined,
     });

@@ -7,6 +7,9 @@ import { shortDirectory } from "../short-directory.ts";
 
 t.jobs = 1;
 
+/** Any file: the stand-ins do not read it. */
+const KERNEL = import.meta.filename;
+
 /** A stand-in for QEMU that notes each of its runs. */
 async function fakeQemu(t: Test, behaviour: string): Promise<{ path: string; runs(): number }> {
   const directory = shortDirectory(t);
@@ -25,22 +28,22 @@ async function fakeQemu(t: Test, behaviour: string): Promise<{ path: string; run
 
 t.test("KVM works where a kernel prints under it, and the answer is remembered", async (t) => {
   const qemu = await fakeQemu(t, "echo '[    0.000000] Linux version 6.1'; exec sleep 60");
-  t.equal(await kvmWorks(qemu.path, "/kernel", "/dev/null"), true);
-  t.equal(await kvmWorks(qemu.path, "/kernel", "/dev/null"), true);
+  t.equal(await kvmWorks(qemu.path, KERNEL, "/dev/null"), true);
+  t.equal(await kvmWorks(qemu.path, KERNEL, "/dev/null"), true);
   t.equal(qemu.runs(), 1);
 });
 
 t.test("a guest that hangs or fails under KVM means no KVM", async (t) => {
   const hanging = await fakeQemu(t, "exec sleep 60");
-  t.equal(await kvmWorks(hanging.path, "/kernel", "/dev/null"), false);
-  t.equal(await kvmWorks(hanging.path, "/kernel", "/dev/null"), false);
+  t.equal(await kvmWorks(hanging.path, KERNEL, "/dev/null"), false);
+  t.equal(await kvmWorks(hanging.path, KERNEL, "/dev/null"), false);
   t.equal(hanging.runs(), 1, "asked once");
   const failing = await fakeQemu(t, "echo no >&2; exit 1");
-  t.equal(await kvmWorks(failing.path, "/kernel", "/dev/null"), false);
+  t.equal(await kvmWorks(failing.path, KERNEL, "/dev/null"), false);
 });
 
 t.test("without the device nobody is asked", async (t) => {
   const qemu = await fakeQemu(t, "exit 0");
-  t.equal(await kvmWorks(qemu.path, "/kernel", "/nowhere/kvm"), false);
+  t.equal(await kvmWorks(qemu.path, KERNEL, "/nowhere/kvm"), false);
   t.equal(qemu.runs(), 0);
 });
