@@ -84,8 +84,9 @@ const virtio = ["pci:v00001AF4*"];
 const nvdimm = ["acpi*:ACPI0012:*"];
 
 export const moduleGroups: readonly ModuleGroup[] = [
-  // vsock_loopback serves the host's address as well, as long as no real transport is there.
-  { when: "boot", modules: ["vsock", "vsock_loopback", "overlay", "sd_mod", "loop"] },
+  // Not vsock_loopback, over which this machine can pose as its own host. vsock itself is loaded so that no container's
+  // first AF_VSOCK socket makes the kernel ask modprobe for all that is known by that name.
+  { when: "boot", modules: ["vsock", "overlay", "sd_mod", "loop"] },
   {
     when: hyperV,
     modules: ["hv_vmbus", "hv_sock", "hv_storvsc", "hv_netvsc", "hv_utils", "hv_balloon", "pci-hyperv"],

@@ -19,11 +19,6 @@ enum {
     ROOM_FOR_STREAM = 2 * (HEADER_SIZE + 4) + HEADER_SIZE + LEAST_READ,
 };
 
-/* Where guests dial: AF_VSOCK ports, or (for tests) Unix sockets DIRECTORY/PORT. */
-struct endpoint {
-    const char *unix_directory; /* NULL: AF_VSOCK */
-};
-
 struct listener {
     struct listener *next;
     uint32_t port;
@@ -31,7 +26,7 @@ struct listener {
     bool readable; /* an accept may succeed */
 };
 
-/* An answer to LISTEN or UNLISTEN that waits for room in the output. */
+/* What is to be said about a port and waits for room in the output: LISTEN, UNLISTEN, REFUSED. */
 struct reply {
     struct reply *next;
     enum frame_type type;
@@ -60,12 +55,15 @@ struct stream {
 };
 
 struct forwarder {
-    struct endpoint endpoint;
+    const char *prefix;      /* port P is the Unix socket PREFIX_P */
     int epoll;
+    int spare_fd;            /* given up to refuse a dial where no descriptor is left */
     int channel;
     bool channel_is_port;    /* a virtio-serial port: the host's absence is no end of file before it first came */
     bool channel_readable, channel_writable, channel_ended;
     bool hello_received, ready;
+    bool ping_owed;
+    uint32_t ping_number;
     uint32_t host_window;
     uint8_t in[IN_SIZE];
     size_t in_end;
@@ -88,12 +86,15 @@ int open_channel(const char *path_or_fd);
 int open_named_port(const char *name);
 
 /* listeners.c */
+/* Makes the directory of the sockets, which nobody but its owner may enter; fails when others can. */
+void make_directory(const char *prefix);
 void answer_listen(struct forwarder *self, uint32_t port);
 void answer_unlisten(struct forwarder *self, uint32_t port);
 void accept_streams(struct forwarder *self);
 struct listener *find_listener(struct forwarder *self, uint32_t port);
 
 /* streams.c */
+/* @returns false with errno when something that it needs is short; the fd is the caller's still. */
 bool add_stream(struct forwarder *self, int fd, uint32_t port);
 struct stream *find_stream(struct forwarder *self, uint32_t id);
 void close_stream(struct forwarder *self, struct stream *stream);
@@ -111,7 +112,8 @@ void handle_input(struct forwarder *self);
 void start(struct forwarder *self);
 /* Waits for events, at most timeout_ms (-1: for ever), and does what they allow. Fails when the channel breaks. */
 void turn(struct forwarder *self, int timeout_ms);
-void watch(struct forwarder *self, int fd, uint64_t tag, uint32_t events);
+/* @returns false with errno: ENOSPC when the user's watches are used up, ENOMEM. */
+bool watch(struct forwarder *self, int fd, uint64_t tag, uint32_t events);
 size_t output_room(const struct forwarder *self);
 void put_frame(struct forwarder *self, enum frame_type type, uint32_t subject, const uint32_t *number);
 

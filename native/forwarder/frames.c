@@ -85,6 +85,10 @@ static void handle_frame(struct forwarder *self, uint16_t type, uint32_t subject
     case FRAME_READY:
         self->ready = true;
         break;
+    case FRAME_PING:
+        self->ping_owed = true;
+        self->ping_number = subject;
+        break;
     case FRAME_DATA:
     case FRAME_FIN:
     case FRAME_RESET:

@@ -1,51 +1,69 @@
 /* Ports that the host asked for. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-/* After sys/socket.h, whose types it uses. */
-#include <linux/vm_sockets.h>
-
 #include "forwarder.h"
 
-static int bind_vsock(int fd, uint32_t port)
+/* @returns false with errno when the path is too long. */
+static bool socket_path(const struct forwarder *self, uint32_t port, struct sockaddr_un *address)
 {
-    struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
-    return bind(fd, (struct sockaddr *)&address, sizeof address);
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int size = snprintf(address->sun_path, sizeof address->sun_path, "%s_%u", self->prefix, port);
+    if (size >= 0 && (size_t)size < sizeof address->sun_path)
+        return true;
+    errno = ENAMETOOLONG;
+    return false;
 }
 
-static int bind_unix(int fd, const char *directory, uint32_t port)
+void make_directory(const char *prefix)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int size = snprintf(address.sun_path, sizeof address.sun_path, "%s/%u", directory, port);
-    if (size < 0 || (size_t)size >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return bind(fd, (struct sockaddr *)&address, sizeof address);
+    char path[sizeof((struct sockaddr_un *)0)->sun_path];
+    const char *slash = strrchr(prefix, '/');
+    if (slash == NULL || slash == prefix || (size_t)(slash - prefix) >= sizeof path)
+        fail("the sockets' prefix %s is not one of a short path below a directory", prefix);
+    memcpy(path, prefix, (size_t)(slash - prefix));
+    path[slash - prefix] = '\0';
+    struct stat status;
+    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &status) < 0)
+        fail("cannot make the directory %s: %s", path, strerror(errno));
+    /* Whoever reaches the sockets can be taken for the agent, whoever makes one for the host. */
+    if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 077) != 0)
+        fail("%s must be a directory of user %u with mode 0700", path, geteuid());
+    umask(0177);
 }
 
 /* @returns a listening fd, or -1 with errno. */
-static int listen_on(const struct endpoint *endpoint, uint32_t port)
+static int listen_on(const struct forwarder *self, uint32_t port)
 {
-    int family = endpoint->unix_directory != NULL ? AF_UNIX : AF_VSOCK;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
+    if (!socket_path(self, port, &address))
+        return -1;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    int failed = family == AF_UNIX ? bind_unix(fd, endpoint->unix_directory, port) : bind_vsock(fd, port);
-    if (failed || listen(fd, SOMAXCONN) < 0) {
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, SOMAXCONN) < 0) {
         int error = errno;
         close(fd);
         errno = error;
         return -1;
     }
     return fd;
+}
+
+static void remove_socket(const struct forwarder *self, uint32_t port)
+{
+    struct sockaddr_un address;
+    if (socket_path(self, port, &address) && unlink(address.sun_path) < 0)
+        say("cannot remove %s: %s", address.sun_path, strerror(errno));
 }
 
 static void reply(struct forwarder *self, enum frame_type type, uint32_t port, int error)
@@ -68,17 +86,21 @@ struct listener *find_listener(struct forwarder *self, uint32_t port)
 
 void answer_listen(struct forwarder *self, uint32_t port)
 {
-    int fd = listen_on(&self->endpoint, port);
+    int fd = listen_on(self, port);
     if (fd < 0) {
         reply(self, FRAME_LISTEN, port, errno);
         return;
     }
     struct listener *listener = calloc(1, sizeof *listener);
-    if (listener == NULL)
-        fail("no memory to listen on port %u", port);
+    if (listener == NULL || !watch(self, fd, WATCH_TAG(WATCH_LISTENER, port), EPOLLIN | EPOLLET)) {
+        reply(self, FRAME_LISTEN, port, errno);
+        free(listener);
+        close(fd);
+        remove_socket(self, port);
+        return;
+    }
     *listener = (struct listener){.next = self->listeners, .port = port, .fd = fd};
     self->listeners = listener;
-    watch(self, fd, WATCH_TAG(WATCH_LISTENER, port), EPOLLIN | EPOLLET);
     reply(self, FRAME_LISTEN, port, 0);
 }
 
@@ -95,13 +117,17 @@ void answer_unlisten(struct forwarder *self, uint32_t port)
     *link = listener->next;
     close(listener->fd);
     free(listener);
-    if (self->endpoint.unix_directory != NULL) {
-        char path[sizeof((struct sockaddr_un *)0)->sun_path];
-        snprintf(path, sizeof path, "%s/%u", self->endpoint.unix_directory, port);
-        if (unlink(path) < 0)
-            say("cannot remove %s: %s", path, strerror(errno));
-    }
+    remove_socket(self, port);
     reply(self, FRAME_UNLISTEN, port, 0);
+}
+
+/* Somebody has dialled and cannot be served: the dial is closed, and the host told so that it waits no longer. */
+static void refuse(struct forwarder *self, const struct listener *listener, int fd, int error)
+{
+    say("a dial of port %u is refused: %s", listener->port, strerror(error));
+    if (fd >= 0)
+        close(fd);
+    reply(self, FRAME_REFUSED, listener->port, error);
 }
 
 /* One connection. @returns false when there is none to accept now. */
@@ -109,23 +135,26 @@ static bool accept_one(struct forwarder *self, struct listener *listener)
 {
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        if (!add_stream(self, fd, listener->port)) {
-            say("no memory for another stream of port %u", listener->port);
-            close(fd);
-        }
+        if (!add_stream(self, fd, listener->port))
+            refuse(self, listener, fd, errno);
         return true;
     }
-    if (errno == ECONNABORTED || errno == EINTR)
+    int error = errno;
+    if (error == ECONNABORTED || error == EINTR)
         return true;
-    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-        /* The backlog keeps it; the next stream that closes makes room. */
-        if (self->stream_count == 0)
-            fail("cannot accept on port %u: %s", listener->port, strerror(errno));
-        return false;
+    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
+        /* One descriptor is kept for this: the backlog must not keep a dial for ever. */
+        close(self->spare_fd);
+        fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            refuse(self, listener, fd, error);
+        self->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd >= 0)
+            return true;
     }
     listener->readable = false;
-    if (errno != EAGAIN)
-        say("cannot accept on port %u: %s", listener->port, strerror(errno));
+    if (error != EAGAIN)
+        say("cannot accept on port %u: %s", listener->port, strerror(error));
     return false;
 }
 

@@ -8,11 +8,10 @@
 
 #include "forwarder.h"
 
-void watch(struct forwarder *self, int fd, uint64_t tag, uint32_t events)
+bool watch(struct forwarder *self, int fd, uint64_t tag, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.u64 = tag};
-    if (epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-        fail("cannot watch fd %d: %s", fd, strerror(errno));
+    return epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 size_t output_room(const struct forwarder *self)
@@ -39,7 +38,8 @@ void start(struct forwarder *self)
     if (self->epoll < 0)
         fail("cannot make an epoll: %s", strerror(errno));
     /* Edge-triggered throughout: a port whose host is away reports EPOLLHUP, level-triggered for ever. */
-    watch(self, self->channel, WATCH_TAG(WATCH_CHANNEL, 0), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    if (!watch(self, self->channel, WATCH_TAG(WATCH_CHANNEL, 0), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+        fail("cannot watch the channel: %s", strerror(errno));
     self->channel_readable = self->channel_writable = true;
     uint32_t window = GUEST_WINDOW;
     put_frame(self, FRAME_HELLO, PROTOCOL_VERSION, &window);
@@ -94,6 +94,10 @@ static void read_channel(struct forwarder *self)
 
 static void fill_output(struct forwarder *self)
 {
+    if (self->ping_owed && output_room(self) >= HEADER_SIZE) {
+        put_frame(self, FRAME_PING, self->ping_number, NULL);
+        self->ping_owed = false;
+    }
     while (self->first_reply != NULL && output_room(self) >= HEADER_SIZE + 4) {
         struct reply *reply = self->first_reply;
         put_frame(self, reply->type, reply->port, &reply->error);
@@ -129,7 +133,7 @@ static void write_channel(struct forwarder *self)
 
 static bool has_work(const struct forwarder *self)
 {
-    bool output = self->out_end > 0 || self->first_reply != NULL || self->first_queued != NULL;
+    bool output = self->out_end > 0 || self->ping_owed || self->first_reply != NULL || self->first_queued != NULL;
     return self->channel_readable || (self->channel_writable && output);
 }
 

@@ -1,17 +1,18 @@
 /*
- * vsock-forwarder: carries the streams that the guest dials over vsock out of the VM, where the host has no vsock
- * of its own. The agent knows nothing of it: with the kernel's vsock_loopback as the only transport, a connect to
- * the host's CID reaches the listeners made here. protocol.h tells how.
+ * vsock-forwarder: carries the streams that the guest dials out of the VM, where the host has no vsock of its own.
+ * Who wants port P of the host dials the Unix socket PREFIX_P, in a directory that no container sees: AF_VSOCK knows
+ * no namespaces, and over its loopback a container could pose as the host. protocol.h tells what the host is told.
  *
- *   vsock-forwarder [--daemon] [--deadline SECONDS] [--name PORT-NAME | --channel PATH-OR-FD] [--unix DIRECTORY]
+ *   vsock-forwarder [--ready-fd FD] [--deadline SECONDS] [--name PORT-NAME | --channel PATH-OR-FD] [--listen PREFIX]
  *
- * --daemon     return once all ports that the host named up front are listened on, and go on in the background
+ * --ready-fd   gets a byte once all ports that the host named up front are listened on, and is closed
  * --deadline   seconds until the host must have said READY; default 20. Then the exit code is 1.
  * --name       the virtio-serial port's name; default lcow.vsock
  * --channel    instead of a port: a device, a Unix socket to connect to, or a number, an inherited fd
- * --unix       listen on Unix sockets DIRECTORY/PORT instead of vsock; for tests
+ * --listen     default /run/vsock/host. Its directory is made, mode 0700, or must be like that.
  *
- * When the host closes the channel every stream is reset and the exit code is 0.
+ * When the host closes the channel every stream is reset and the exit code is 0. When memory, descriptors or
+ * watches are short one stream is refused, not more.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -79,21 +80,24 @@ static bool run_until_ready(struct forwarder *self, long seconds)
     return true;
 }
 
-static void go_to_background(void)
+static void tell_readiness(int fd)
 {
-    pid_t child = fork();
-    if (child < 0)
-        fail("cannot go to the background: %s", strerror(errno));
-    if (child > 0)
-        _exit(EXIT_SUCCESS);
-    if (setsid() < 0 || chdir("/") < 0)
-        say("cannot leave the session or directory: %s", strerror(errno));
-    /* Everything in the VM hangs on it, as on the agent: not to be chosen when memory runs out. */
+    if (fd < 0)
+        return;
+    if (write(fd, "", 1) != 1)
+        say("cannot tell that the ports are there: %s", strerror(errno));
+    close(fd);
+}
+
+/* Everything in the VM hangs on it, as on the agent: not to be chosen when memory runs out. */
+static void evade_oom_killer(void)
+{
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "-1000", 5) != 5)
+    if (fd < 0)
+        return;
+    if (write(fd, "-1000", 5) != 5)
         say("cannot lower the own OOM score: %s", strerror(errno));
-    if (fd >= 0)
-        close(fd);
+    close(fd);
 }
 
 /* One fd for each stream, and a few. */
@@ -117,37 +121,41 @@ int main(int count, char **arguments)
 {
     static struct forwarder self;
     static const struct option options[] = {
-        {"daemon", no_argument, NULL, 'd'},         {"deadline", required_argument, NULL, 's'},
+        {"ready-fd", required_argument, NULL, 'r'}, {"deadline", required_argument, NULL, 's'},
         {"name", required_argument, NULL, 'n'},     {"channel", required_argument, NULL, 'c'},
-        {"unix", required_argument, NULL, 'u'},     {0},
+        {"listen", required_argument, NULL, 'l'},   {0},
     };
     const char *name = "lcow.vsock", *channel = NULL;
-    bool daemonize = false;
-    long seconds = 20;
+    long seconds = 20, ready_fd = -1;
+    self.prefix = "/run/vsock/host";
     for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
         switch (option) {
-        case 'd': daemonize = true; break;
+        case 'r': ready_fd = strtol(optarg, NULL, 10); break;
         case 's': seconds = strtol(optarg, NULL, 10); break;
         case 'n': name = optarg; break;
         case 'c': channel = optarg; break;
-        case 'u': self.endpoint.unix_directory = optarg; break;
+        case 'l': self.prefix = optarg; break;
         default: return 2;
         }
     }
     if (optind != count || seconds <= 0 || seconds > 3600)
-        fail("usage: vsock-forwarder [--daemon] [--deadline SECONDS] [--name NAME | --channel PATH-OR-FD] "
-             "[--unix DIRECTORY]");
+        fail("usage: vsock-forwarder [--ready-fd FD] [--deadline SECONDS] [--name NAME | --channel PATH-OR-FD] "
+             "[--listen PREFIX]");
 
     signal(SIGPIPE, SIG_IGN);
     allow_fds();
+    make_directory(self.prefix);
     self.channel = channel != NULL ? open_channel(channel) : open_named_port(name);
+    self.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     struct stat status;
     if (fstat(self.channel, &status) < 0)
         fail("cannot look at the channel: %s", strerror(errno));
     self.channel_is_port = S_ISCHR(status.st_mode);
+    if (self.channel_is_port)
+        evade_oom_killer();
     start(&self);
-    if (run_until_ready(&self, seconds) && daemonize)
-        go_to_background();
+    if (run_until_ready(&self, seconds))
+        tell_readiness((int)ready_fd);
     while (!self.channel_ended)
         turn(&self, -1);
     say("the host has closed the channel");

@@ -8,7 +8,7 @@
  *   type       sent by  subject  payload      meaning
  *   HELLO      both     version  u32 window   first frame each way; window: bytes of one stream that the sender
  *                                             takes before it must grant more
- *   LISTEN     host     port     -            listen on a vsock port
+ *   LISTEN     host     port     -            listen on a port
  *   LISTEN     guest    port     u32 errno    the answer; 0: a dial succeeds from here on
  *   UNLISTEN   host     port     -            stop; streams that are open stay open
  *   UNLISTEN   guest    port     u32 errno    the answer; 0: a dial is refused from here on
@@ -19,6 +19,10 @@
  *   RESET      both     stream   u32 errno    the end both ways. 0 is close(2): what was sent is still delivered.
  *                                             Else an abort: what is not delivered yet is dropped.
  *   CREDIT     both     stream   u32 bytes    widens the window by what the receiver has passed on
+ *   PING       host     number   -            is the guest alive?
+ *   PING       guest    number   -            the answer, once for all PINGs that wait; the last one's number
+ *   REFUSED    guest    port     u32 errno    somebody has dialled, and what a stream needs is short here: memory,
+ *                                             descriptors, watches. That dial was closed.
  *
  * A stream ends when both sides have sent FIN, or one has sent RESET (which is not answered). A frame for a
  * stream that the receiver has forgotten is ignored: it crossed a RESET. Numbers come again only after a million
@@ -26,7 +30,8 @@
  * arrives, and one that nobody reads stalls itself alone. A frame that breaks these rules ends the channel, and
  * the end of the channel resets every stream.
  *
- * A host that does not want a stream answers OPEN with RESET(ECONNREFUSED).
+ * A host that does not want a stream answers OPEN with RESET(ECONNREFUSED). It may cease to read while much of
+ * what it sent waits; the guest always reads. DATA, FIN or CREDIT for a stream that never was is a breach, too.
  */
 #ifndef FORWARDER_PROTOCOL_H
 #define FORWARDER_PROTOCOL_H
@@ -43,10 +48,12 @@ enum frame_type {
     FRAME_FIN = 7,
     FRAME_RESET = 8,
     FRAME_CREDIT = 9,
+    FRAME_PING = 10,
+    FRAME_REFUSED = 11,
 };
 
 enum {
-    PROTOCOL_VERSION = 1,
+    PROTOCOL_VERSION = 2,
     HEADER_SIZE = 2 + 2 + 4,
     MAX_PAYLOAD = 32 * 1024 - HEADER_SIZE,
     /* Bytes of one stream that wait here while its reader in the guest is slow. */

@@ -26,9 +26,14 @@ bool add_stream(struct forwarder *self, int fd, uint32_t port)
         .send_window = self->host_window,
         .receive_window = GUEST_WINDOW,
     };
+    if (!watch(self, fd, WATCH_TAG(WATCH_STREAM, stream->id), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
+        int error = errno;
+        free(stream);
+        errno = error;
+        return false;
+    }
     self->streams[slot] = stream;
     self->stream_count++;
-    watch(self, fd, WATCH_TAG(WATCH_STREAM, stream->id), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     queue_stream(self, stream);
     return true;
 }
@@ -191,8 +196,12 @@ static size_t write_stream(struct stream *stream, const uint8_t *data, size_t si
 
 static void keep_pending(struct stream *stream, const uint8_t *data, size_t size)
 {
-    if (stream->pending == NULL && (stream->pending = malloc(GUEST_WINDOW)) == NULL)
-        fail("no memory to hold %zu bytes for a reader of port %u", size, stream->port);
+    if (stream->pending == NULL && (stream->pending = malloc(GUEST_WINDOW)) == NULL) {
+        /* Bytes are lost: the stream is reset at once, both ways. */
+        stream->broken = ENOMEM;
+        stream->guest_ended = true;
+        return;
+    }
     if (stream->pending_end + size > GUEST_WINDOW) {
         memmove(stream->pending, stream->pending + stream->pending_start,
                 stream->pending_end - stream->pending_start);

@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
     if (options.writable) mount_writable_overlays();
     mount_cgroups();
     bring_loopback_up();
-    start_forwarder();
+    pid_t forwarder = start_forwarder();
     if (options.entropy_port != 0) seed_entropy(options.entropy_port);
 
     harden_kernel();
@@ -79,7 +79,8 @@ int main(int argc, char **argv) {
     pid_t command = launch(options.command);
     if (command > 0 && options.shell) command = launch((char *[]){options.shell, NULL});
     if (command < 0) fatal("fork");
-    int status = reap_until_exit(command);
-    say_on_console("init: command exited with status %d", status);
+    int status = reap_until_exit(command, forwarder);
+    if (status == FORWARDER_ENDED) say_on_console("init: without the forwarder no host reaches this machine; it ends");
+    else say_on_console("init: command exited with status %d", status);
     shut_down();
 }

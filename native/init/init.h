@@ -46,16 +46,20 @@ bool attach_loop(const char *file, char *device, size_t size);  // read-only; `d
 bool wait_for_device(bool (*is_there)(const char *), const char *what, int timeout_ms);
 bool wait_for_path(const char *path, int timeout_ms);  // of a device; by uevents, not by polling
 
-// forwarder.c: in QEMU without a vsock device, what carries the guest's vsock streams out
-void start_forwarder(void);
+// forwarder.c: in QEMU without a vsock device, what carries the guest's streams out. Returns its pid, 0 where there is
+// none to start, and sets GCS_TRANSPORT for all who dial; without it no host is reached, so its failure is fatal.
+pid_t start_forwarder(void);
 
 // launch.c
 void raise_limits(void);
+int exit_status(int wait_status);  // 128+N for signal N
 pid_t launch(char *const argv[]);
 const char *kernel_argument(const char *name);  // value of name=value before "--"; static buffer, NULL: absent
 
 // reap.c
-int reap_until_exit(pid_t command);  // its exit status, 128+N for signal N
+// The command's exit status, 128+N for signal N; or FORWARDER_ENDED, where the forwarder (0: none) ended first.
+enum { FORWARDER_ENDED = -1 };
+int reap_until_exit(pid_t command, pid_t forwarder);
 
 // shutdown.c
 _Noreturn void shut_down(void);  // ends all processes, syncs, remounts read-only, powers off

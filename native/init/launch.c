@@ -1,14 +1,27 @@
 #include "init.h"
+#include "vsock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+// Watches are counted for a user, and the root of a container is the same user as the agent and the forwarder, who
+// would fail when a container has taken them all. What a watch costs is counted against its container's memory.
+static void unbind_watches(void) {
+    static const char path[] = "/proc/sys/fs/epoll/max_user_watches", limit[] = "1099511627776";
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, limit, sizeof limit - 1) < 0) log_message(LOG_WARNING, "%s: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+}
+
 // Soft limit small, since programs that use select() or close every possible fd rely on it; hard limit large.
 void raise_limits(void) {
+    unbind_watches();
     struct rlimit files = {.rlim_cur = 1024, .rlim_max = 1024 * 1024};
     if (setrlimit(RLIMIT_NOFILE, &files) < 0) log_message(LOG_WARNING, "limit of open files: %s", strerror(errno));
 }
@@ -36,7 +49,10 @@ pid_t launch(char *const argv[]) {
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     // Nothing of the kernel command line's environment gets through: the PATH is the image's own.
-    char *const environment[] = {"PATH=/sbin:/usr/sbin:/bin:/usr/bin", "HOME=/root", "TERM=linux", NULL};
+    const char *transport = getenv(TRANSPORT_VARIABLE);
+    char way[128];
+    snprintf(way, sizeof way, "%s=%s", TRANSPORT_VARIABLE, transport ? transport : "");
+    char *const environment[] = {"PATH=/sbin:/usr/sbin:/bin:/usr/bin", "HOME=/root", "TERM=linux", transport ? way : NULL, NULL};
     environ = (char **)environment;
     execvpe(argv[0], argv, environment);
     int error = errno;

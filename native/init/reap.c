@@ -8,16 +8,24 @@
 
 enum { GRACE_MS = 10000 };
 
+int exit_status(int wait_status) {
+    return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
 // Signals are blocked in PID 1 and taken from the queue here. Those that mean "end" (also what busybox's
 // halt, poweroff and reboot send) go to the command as SIGTERM; it gets GRACE_MS, then SIGKILL.
-int reap_until_exit(pid_t command) {
+int reap_until_exit(pid_t command, pid_t forwarder) {
     sigset_t all;
     sigfillset(&all);
     long long kill_at = -1;
     for (;;) {
         int status;
-        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-            if (pid == command) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+            if (pid == command) return exit_status(status);
+            if (pid != forwarder) continue;
+            say_on_console("init: the vsock forwarder ended with status %d", exit_status(status));
+            return FORWARDER_ENDED;
+        }
 
         struct timespec left = {0}, *limit = NULL;
         if (kill_at >= 0) {

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -18,27 +20,79 @@ long long monotonic_ms(void) {
     return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-#ifdef DIAL_UNIX
-enum { FAMILY = AF_UNIX };
-#else
-enum { FAMILY = AF_VSOCK };
-#endif
+static bool binds(unsigned cid) {
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = VMADDR_PORT_ANY};
+    bool done = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    if (fd >= 0) close(fd);
+    return done;
+}
+
+// With the loopback transport and no other, the kernel serves the host's address from this very machine, where any
+// container may listen. The loopback is there when its address can be bound; another transport when an address that
+// the loopback does not serve (CID 0) has a way.
+static bool host_is_elsewhere(void) {
+    if (!binds(VMADDR_CID_LOCAL)) return true;
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HYPERVISOR, .svm_port = 1};
+    bool no_way = fd < 0 || (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno == ENODEV);
+    if (fd >= 0) close(fd);
+    return !no_way;
+}
+
+// @returns false with errno when it is not the host at the other end of a connected socket.
+static bool check_peer(int fd) {
+    union {
+        struct sockaddr any;
+        struct sockaddr_un local;
+        struct sockaddr_vm vsock;
+    } peer = {0};
+    socklen_t size = sizeof peer;
+    if (getpeername(fd, &peer.any, &size) < 0) return false;
+    if (peer.any.sa_family != AF_VSOCK) return true;  // a path that only root reaches
+    if (peer.vsock.svm_cid == VMADDR_CID_HOST && host_is_elsewhere()) return true;
+    errno = EHOSTUNREACH;
+    return false;
+}
+
+// Where the host's ports are Unix sockets: their prefix. NULL: AF_VSOCK.
+static const char *unix_prefix(void) {
+    const char *transport = getenv(TRANSPORT_VARIABLE);
+    if (!transport) return NULL;
+    static const char *const kinds[] = {"forwarder:", "unix:"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(transport, kinds[i], strlen(kinds[i])) == 0) return transport + strlen(kinds[i]);
+    return NULL;
+}
 
 static int dial(unsigned port, int socket_flags) {
-#ifdef DIAL_UNIX
-    struct sockaddr_un address = {.sun_family = FAMILY};
-    const char *prefix = getenv("VSOCKEXEC_UNIX_PREFIX");
-    snprintf(address.sun_path, sizeof address.sun_path, "%s_%u", prefix ? prefix : "", port);
-#else
-    struct sockaddr_vm address = {.svm_family = FAMILY, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
-#endif
-    int fd = socket(FAMILY, SOCK_STREAM | SOCK_CLOEXEC | socket_flags, 0);
+    union {
+        struct sockaddr any;
+        struct sockaddr_un local;
+        struct sockaddr_vm vsock;
+    } address = {0};
+    socklen_t size = sizeof address.vsock;
+    const char *prefix = unix_prefix();
+    if (prefix) {
+        address.local.sun_family = AF_UNIX;
+        size = sizeof address.local;
+        int length = snprintf(address.local.sun_path, sizeof address.local.sun_path, "%s_%u", prefix, port);
+        if (length < 0 || (size_t)length >= sizeof address.local.sun_path) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+    } else {
+        address.vsock = (struct sockaddr_vm){.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
+    }
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | socket_flags, 0);
     if (fd < 0) return -1;
     int result;
     do {
-        result = connect(fd, (struct sockaddr *)&address, sizeof address);
+        result = connect(fd, &address.any, size);
     } while (result < 0 && errno == EINTR);
-    if (result == 0 || ((socket_flags & SOCK_NONBLOCK) && (errno == EINPROGRESS || errno == EAGAIN))) return fd;
+    bool begun = result < 0 && (socket_flags & SOCK_NONBLOCK) && (errno == EINPROGRESS || errno == EAGAIN);
+    if (begun) return fd;
+    if (result == 0 && check_peer(fd)) return fd;
     int error = errno;
     close(fd);
     errno = error;
@@ -52,7 +106,7 @@ int finish_dial(int fd) {
     socklen_t length = sizeof error;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) return -1;
     errno = error;
-    return error == 0 ? 0 : -1;
+    return error == 0 && check_peer(fd) ? 0 : -1;
 }
 
 int dial_host(unsigned port, int timeout_ms) {

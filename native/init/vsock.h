@@ -1,7 +1,12 @@
 // Connections to the host.
 #pragma once
 
-// A connected stream socket (close-on-exec) to vsock port `port` of the host (CID 2), or -1 with errno. With
+// Names the way to the host: "forwarder:PREFIX" or "unix:PREFIX", where port P is the Unix socket PREFIX_P. Without it,
+// AF_VSOCK.
+#define TRANSPORT_VARIABLE "GCS_TRANSPORT"
+
+// A connected stream socket (close-on-exec) to port `port` of the host, or -1 with errno: EHOSTUNREACH when what
+// answered at the host's vsock address (CID 2) is this machine itself. With
 // timeout_ms < 0 the kernel's own limit holds (2 s for vsock) and the socket is a blocking one; else the
 // socket is non-blocking, and ETIMEDOUT tells that the time has passed.
 int dial_host(unsigned port, int timeout_ms);

@@ -6,6 +6,7 @@ import { constants, createWriteStream, fstatSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Writable } from "node:stream";
 import { isatty } from "node:tty";
+import { printableLines } from "../printable.ts";
 
 /** How long the last words on standard error may wait for a reader. */
 const LAST_WORDS_MS = 2_000;
@@ -113,7 +114,7 @@ export async function passError(data: Uint8Array): Promise<void> {
 
 /** Tells the user something. */
 export function say(text: string): void {
-  printError(`lcow: ${text}\n`);
+  printError(`lcow: ${printableLines(text)}\n`);
 }
 
 /** Standard error has been written; before the exit. */

@@ -4,7 +4,7 @@
  * hcsshim cmd/gcs/main.go.
  */
 import { AgentError } from "../errors.ts";
-import { transportFromFlag } from "../stdio/transport-flag.ts";
+import { TRANSPORT_VARIABLE, transportFromFlag } from "../stdio/transport-flag.ts";
 
 export type LogLevel = "trace" | "debug" | "info" | "warning" | "error" | "fatal";
 
@@ -108,13 +108,13 @@ const flags: { readonly [Name in keyof Flags]: Flag } = {
     help: "allow or deny, until the host sends a security policy",
   },
   transport: {
-    default: "vsock",
+    default: process.env[TRANSPORT_VARIABLE] ?? "vsock",
     value: "KIND",
     parse: (value) => {
       transportFromFlag(value);
       return value;
     },
-    help: "vsock, or unix:PREFIX: guest port P is the socket PREFIX_P",
+    help: "vsock; unix:PREFIX: guest port P is the socket PREFIX_P; forwarder:PREFIX: likewise, in a VM",
   },
   "oci-runtime": {
     default: "runc",

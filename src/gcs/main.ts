@@ -6,7 +6,7 @@ import { reboot, sync } from "../linux/libc.ts";
 import { Supervisor } from "../linux/supervisor.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
 import { OciRuntime } from "../runtime/runc/runc.ts";
-import { transportFromFlag } from "../stdio/transport-flag.ts";
+import { isUtilityVm, transportFromFlag } from "../stdio/transport-flag.ts";
 import { detachBelow } from "../storage/detach-below.ts";
 import { Bridge } from "./bridge/bridge.ts";
 import type { ByteStream } from "./bridge/connection.ts";
@@ -181,7 +181,7 @@ class Agent {
   /** The machine goes down where this agent is a VM's; without a VM only the agent ends. */
   async #powerOff(graceful: boolean): Promise<void> {
     this.#log.info({ graceful }, "the host asked for the end of the utility VM");
-    if (this.#flags.transport !== "vsock") await this.end("the host asked for it", 0);
+    if (!isUtilityVm(this.#flags.transport)) await this.end("the host asked for it", 0);
     if (graceful) await this.#uvm.close();
     await sync();
     await reboot("powerOff");
@@ -233,7 +233,7 @@ async function main(): Promise<void> {
       );
     }
     // On a machine that is not the agent's own there is nothing for it to arrange.
-    if (flags.transport === "vsock") guardMachine(flags, log);
+    if (isUtilityVm(flags.transport)) guardMachine(flags, log);
     if (flags["core-dump-location"] !== "") setCoreDumpLocation(flags["core-dump-location"]);
     log.info({ version, node: process.version, transport: flags.transport }, "GCS started");
     await new Agent(flags, log).run();

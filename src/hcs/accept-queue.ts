@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { AgentError } from "../errors.ts";
-import type { AcceptOptions } from "./host-transport.ts";
+import type { AcceptOptions, HostListenOptions } from "./host-transport.ts";
 
 /** As many streams wait for accept() before further ones are turned away: Linux's SOMAXCONN of old. */
 const BACKLOG = 128;
@@ -13,18 +13,21 @@ interface Waiter {
 /** Streams that have come but nobody accepted yet, or callers of accept() for whom none has come yet. */
 export class AcceptQueue {
   readonly #label: string;
-  readonly #streams: Duplex[] = [];
+  readonly #backlog: number;
+  /** What has come; an error in place of a stream that was dialled and could not be carried here. */
+  readonly #arrivals: (Duplex | AgentError)[] = [];
   readonly #waiters = new Set<Waiter>();
   #closed: AgentError | undefined;
 
   /** @param label names the listener in errors: "port 1073741824 of unix:/run/x". */
-  constructor(label: string) {
+  constructor(label: string, { backlog = BACKLOG }: HostListenOptions = {}) {
     this.#label = label;
+    this.#backlog = backlog;
   }
 
   /** @returns false when the stream was turned away (and destroyed): closed, or too many wait already. */
   push(stream: Duplex): boolean {
-    if (this.#closed !== undefined || (this.#waiters.size === 0 && this.#streams.length >= BACKLOG)) {
+    if (this.#closed !== undefined || (this.#waiters.size === 0 && this.#arrivals.length >= this.#backlog)) {
       stream.on("error", ignore);
       stream.destroy();
       return false;
@@ -38,13 +41,21 @@ export class AcceptQueue {
     // Nobody listens to it yet, and an "error" without a listener would end the process. The dead stream is
     // still handed out: the guest's dial did succeed, and whoever accepts it must see its end.
     stream.on("error", ignore);
-    this.#streams.push(stream);
+    this.#arrivals.push(stream);
     return true;
+  }
+
+  /** Somebody has dialled and could not be served: who accepts is told, instead of waiting for what will not come. */
+  refuse(reason: AgentError): void {
+    const waiter = this.#waiters.values().next().value;
+    if (waiter !== undefined) waiter.fail(reason);
+    else if (this.#closed === undefined && this.#arrivals.length < this.#backlog) this.#arrivals.push(reason);
   }
 
   async accept(options: AcceptOptions = {}): Promise<Duplex> {
     if (options.signal?.aborted === true) throw this.#aborted(options.signal);
-    const ready = this.#streams.shift();
+    const ready = this.#arrivals.shift();
+    if (ready instanceof AgentError) throw ready;
     if (ready !== undefined) {
       ready.off("error", ignore);
       return ready;
@@ -59,7 +70,7 @@ export class AcceptQueue {
     this.#closed = reason ?? new AgentError("TRANSPORT_CLOSED", `${this.#label} is closed`);
     for (const waiter of this.#waiters) waiter.fail(this.#closed);
     this.#waiters.clear();
-    for (const stream of this.#streams.splice(0)) stream.destroy();
+    for (const arrival of this.#arrivals.splice(0)) if (!(arrival instanceof AgentError)) arrival.destroy();
   }
 
   #wait({ timeoutMs, signal }: AcceptOptions): Promise<Duplex> {

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { printableLines } from "../printable.ts";
 
 /** Characters; a stack trace and some lines before it. */
 const KEPT = 4096;
@@ -11,7 +12,7 @@ export class AgentOutput {
   constructor(stream: Readable | null, onText: ((text: string) => void) | undefined) {
     stream?.setEncoding("utf8");
     stream?.on("data", (text: string) => {
-      onText?.(text);
+      onText?.(printableLines(text));
       this.#tail = (this.#tail + text).slice(-KEPT);
     });
     stream?.on("error", () => this.#ended.resolve());
@@ -27,7 +28,7 @@ export class AgentOutput {
 
   /** "; its log" and the last lines, or nothing. */
   lastWords(): string {
-    const text = this.#tail.trim();
+    const text = printableLines(this.#tail.trim());
     return text === "" ? "" : `; its log ends with:\n${text}`;
   }
 }

@@ -1,4 +1,5 @@
 import { AgentError } from "../errors.ts";
+import { printableLines } from "../printable.ts";
 import type { ResponseOf } from "../protocol/codec.ts";
 import { UVM_CONTAINER_ID } from "../protocol/container-id.ts";
 import { BRIDGE_PORT, PROTOCOL_VERSION } from "../protocol/messages.ts";
@@ -167,7 +168,8 @@ export class GuestConnection {
 
   /** What the agent is doing, for people. */
   async dumpStacks(options: RequestOptions = {}): Promise<string> {
-    return (await this.#bridge.request("DumpStacks", { ContainerId: UVM_CONTAINER_ID }, options)).GuestStacks;
+    const reply = await this.#bridge.request("DumpStacks", { ContainerId: UVM_CONTAINER_ID }, options);
+    return printableLines(reply.GuestStacks);
   }
 
   /** Asks the utility VM to power off. The guest owes no reply; its end is told by `ended`. */

@@ -18,7 +18,7 @@ export interface HostTransport {
    * @throws AgentError TRANSPORT_CLOSED; INVALID_ARGUMENT for a bad port or one already listened on;
    *   SYSTEM_CALL_FAILED
    */
-  listen(port: number): Promise<HostListener>;
+  listen(port: number, options?: HostListenOptions): Promise<HostListener>;
 
   /** Whether its listeners and streams keep this program running; default true. */
   setKeepsLoopAlive?(on: boolean): void;
@@ -28,6 +28,11 @@ export interface HostTransport {
    * @param reason why, when the guest is gone; default TRANSPORT_CLOSED.
    */
   close(reason?: AgentError): Promise<void>;
+}
+
+export interface HostListenOptions {
+  /** As many streams that nobody has accepted yet are kept, each with what its guest has sent; default 128. */
+  readonly backlog?: number;
 }
 
 export interface HostListener {

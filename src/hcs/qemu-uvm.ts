@@ -5,6 +5,7 @@ import { DiskRoots } from "./disk-roots.ts";
 import { GuestConnection } from "./guest-connection.ts";
 import type { QemuConfig } from "./qemu/config.ts";
 import { QemuVm } from "./qemu/qemu-vm.ts";
+import { onceOnly } from "./stdio-channels.ts";
 import type { ContainerRoot, RootOptions, UtilityVm } from "./utility-vm.ts";
 
 /** vsock ports of the host that the guest's command line names, as hcsshim's does. */
@@ -86,7 +87,8 @@ export class QemuUvm implements UtilityVm {
         ...KERNEL_ARGUMENTS.filter((word) => word !== "quiet" || machine.consoleFile === undefined),
         ...(machine.kernelArguments ?? []),
       ],
-      initArguments: agentArguments(logLevel, ociRuntime),
+      // One bridge for the machine's life: without it nobody can reach the containers, and who dials anew is not the host.
+      initArguments: [...agentArguments(logLevel, ociRuntime), "-exit-with-host"],
     });
     let uvm: QemuUvm | undefined;
     try {
@@ -185,8 +187,8 @@ async function listenForServices(
   onLog: ((text: string) => void) | undefined,
   stage: (stage: BootStage) => void,
 ): Promise<Services> {
-  const entropy = await vm.transport.listen(ENTROPY_PORT);
-  const log = await vm.transport.listen(LOG_PORT);
+  const entropy = onceOnly(await vm.transport.listen(ENTROPY_PORT, { backlog: 1 }));
+  const log = onceOnly(await vm.transport.listen(LOG_PORT, { backlog: 1 }));
   let output: AgentOutput | undefined;
   // A guest that ends before it dials is told by the machine's own end; there is nothing to add here.
   const ignored = () => undefined;

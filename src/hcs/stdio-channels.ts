@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import type { Duplex, Readable, Writable } from "node:stream";
 import { AgentError } from "../errors.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
@@ -7,6 +8,8 @@ import { OutputStream } from "./output-stream.ts";
 const FIRST_STDIO_PORT = BRIDGE_PORT + 1;
 /** Highest vsock port a listener may have is 0xfffffffe: 0xffffffff is VMADDR_PORT_ANY; vsock(7). */
 const LAST_STDIO_PORT = 0xffff_fffe;
+/** A port that another program of this host has is met once in a long while; not four times in a row. */
+const DRAWS = 4;
 /**
  * The guest has dialled every stream before it answers the execute request, so accepting takes no longer than
  * a carrier needs to pass the dial on.
@@ -32,45 +35,60 @@ export interface ProcessStreams {
   readonly stderr?: Readable;
 }
 
-/** Hands out stdio ports upwards, each once until all are used; then from the start, skipping those in use. */
+/**
+ * Hands out stdio ports, drawn at random: over real vsock any program of the guest can dial any port, and one that can
+ * count could read another container's stream, or write it.
+ */
 export class StdioPorts {
   readonly #transport: HostTransport;
   readonly #inUse = new Set<number>();
-  #next = FIRST_STDIO_PORT;
 
   constructor(transport: HostTransport) {
     this.#transport = transport;
   }
 
+  /** A listener for one stream: the first to come is the only one. */
   async listen(): Promise<HostListener> {
-    const port = this.#allocate();
-    try {
-      const listener = await this.#transport.listen(port);
-      return {
-        port,
-        accept: (options) => listener.accept(options),
-        close: async () => {
-          await listener.close();
-          this.#inUse.delete(port);
-        },
-      };
-    } catch (cause) {
-      this.#inUse.delete(port);
-      throw cause;
+    for (let draw = 1; ; draw++) {
+      const port = this.#draw();
+      try {
+        const listener = await this.#transport.listen(port, { backlog: 1 });
+        return onceOnly(listener, () => this.#inUse.delete(port));
+      } catch (cause) {
+        this.#inUse.delete(port);
+        const isTaken = cause instanceof AgentError && cause.code === "SYSTEM_CALL_FAILED";
+        if (!isTaken || draw === DRAWS) throw cause;
+      }
     }
   }
 
-  #allocate(): number {
-    while (this.#inUse.has(this.#next)) this.#advance();
-    const port = this.#next;
-    this.#inUse.add(port);
-    this.#advance();
-    return port;
+  #draw(): number {
+    for (;;) {
+      const port = randomInt(FIRST_STDIO_PORT, LAST_STDIO_PORT + 1);
+      if (this.#inUse.has(port)) continue;
+      this.#inUse.add(port);
+      return port;
+    }
   }
+}
 
-  #advance(): void {
-    this.#next = this.#next === LAST_STDIO_PORT ? FIRST_STDIO_PORT : this.#next + 1;
-  }
+/** Closes itself once a stream is accepted: who dials later is refused. */
+export function onceOnly(listener: HostListener, onClosed = () => {}): HostListener {
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= listener.close().finally(onClosed);
+    return closing;
+  };
+  return {
+    port: listener.port,
+    accept: async (options) => {
+      const stream = await listener.accept(options);
+      // Whoever closes the listener, later, sees a failure of this.
+      close().catch(() => undefined);
+      return stream;
+    },
+    close,
+  };
 }
 
 /** The listeners of one execute request: they listen before it is sent and are closed once it is answered. */

@@ -3,7 +3,7 @@ import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { AgentError } from "../errors.ts";
 import { AcceptQueue } from "./accept-queue.ts";
-import type { HostListener, HostTransport } from "./host-transport.ts";
+import type { HostListener, HostListenOptions, HostTransport } from "./host-transport.ts";
 import { LoopHolder } from "./loop-holder.ts";
 import { checkPort } from "./port.ts";
 
@@ -28,13 +28,13 @@ export class UnixHostTransport implements HostTransport {
     this.name = `unix:${prefix}`;
   }
 
-  async listen(port: number): Promise<HostListener> {
+  async listen(port: number, options: HostListenOptions = {}): Promise<HostListener> {
     if (this.#closed !== undefined) throw this.#closed;
     checkPort(port);
     if (this.#listeners.has(port)) {
       throw new AgentError("INVALID_ARGUMENT", `port ${port} of ${this.name} is listened on already`);
     }
-    const queue = new AcceptQueue(`port ${port} of ${this.name}`);
+    const queue = new AcceptQueue(`port ${port} of ${this.name}`, options);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: false }, (socket) => {
       this.#sockets.add(socket);
       this.#holder.add(socket);

@@ -3,7 +3,7 @@ import { Duplex } from "node:stream";
 import type { Socket } from "../../native/hvsock/index.ts";
 import { AgentError } from "../errors.ts";
 import { AcceptQueue } from "./accept-queue.ts";
-import type { AcceptOptions, HostListener, HostTransport } from "./host-transport.ts";
+import type { AcceptOptions, HostListener, HostListenOptions, HostTransport } from "./host-transport.ts";
 import { LoopHolder } from "./loop-holder.ts";
 import { checkPort } from "./port.ts";
 import { VsockPorts } from "./vsock-ports.ts";
@@ -41,13 +41,13 @@ export class VsockHostTransport implements HostTransport {
     this.#ports = ports;
   }
 
-  async listen(port: number): Promise<HostListener> {
+  async listen(port: number, options: HostListenOptions = {}): Promise<HostListener> {
     if (this.#closed !== undefined) throw this.#closed;
     checkPort(port);
     if (this.#listeners.has(port)) {
       throw new AgentError("INVALID_ARGUMENT", `port ${port} of ${this.name} is listened on already`);
     }
-    const queue = new AcceptQueue(`port ${port} of ${this.name}`);
+    const queue = new AcceptQueue(`port ${port} of ${this.name}`, options);
     this.#ports.open(port, this.#guestCid, {
       onSocket: (socket) => {
         const stream = new VsockStream(socket);
@@ -95,7 +95,8 @@ export class VsockStream extends Duplex {
   #waiting: ((error?: Error | null) => void) | undefined;
 
   constructor(socket: Socket) {
-    super({ allowHalfOpen: true });
+    // One piece at a time: a guest that sends single bytes must not fill a list with a buffer for each.
+    super({ allowHalfOpen: true, readableHighWaterMark: 1 });
     this.#socket = socket;
     socket.onData = (bytes) => {
       // The buffer is the socket's own and valid during the call only.

@@ -1,4 +1,5 @@
 import { AgentError, describeError, type ErrorCode } from "../errors.ts";
+import { printable, printableLines } from "../printable.ts";
 import { startFailureOf } from "../start-failure.ts";
 import type { ErrorRecord, ResponseBase } from "./schemas/response.ts";
 
@@ -185,11 +186,16 @@ export class GuestError extends AgentError {
  */
 export function errorFromResponse(response: ResponseBase, doing = "the request"): GuestError {
   const hresult = fromSigned(response.Result);
-  const reason = response.ErrorMessage || response.ErrorRecords?.[0]?.Message || "no reason given";
+  const records = (response.ErrorRecords ?? []).map((record) => ({
+    ...record,
+    ...(record.Message !== undefined && { Message: printable(record.Message) }),
+    ...(record.StackTrace !== undefined && { StackTrace: printableLines(record.StackTrace) }),
+  }));
+  const reason = printable(response.ErrorMessage || records[0]?.Message || "no reason given");
   return new GuestError(
     codes.get(hresult) ?? startFailureOf(reason) ?? "RUNTIME_FAILED",
     `the guest refused ${doing}: ${reason} (${formatHresult(hresult)})`,
     hresult,
-    response.ErrorRecords ?? [],
+    records,
   );
 }

@@ -7,18 +7,29 @@ import { VsockTransport } from "./vsock-transport.ts";
 /** sizeof(sockaddr_un.sun_path) less the terminating NUL, unix(7), and the largest port behind the prefix. */
 const LONGEST_PREFIX_BYTES = 108 - 1 - "_4294967295".length;
 
-/** The transport that a flag names: "vsock", "unix:PREFIX" or "null". @throws AgentError INVALID_ARGUMENT */
+/** Set by a utility VM's /init where a forwarder in the guest carries the streams to the host. */
+export const TRANSPORT_VARIABLE = "GCS_TRANSPORT";
+
+/**
+ * The transport that a flag names: "vsock", "unix:PREFIX", "forwarder:PREFIX" or "null".
+ * @throws AgentError INVALID_ARGUMENT
+ */
 export function transportFromFlag(flag: string): Transport {
   if (flag === "vsock") return new VsockTransport();
   if (flag === "null") return new NullTransport();
-  const prefix = flag.startsWith("unix:") ? flag.slice("unix:".length) : "";
-  if (Buffer.byteLength(prefix) > LONGEST_PREFIX_BYTES) {
+  const prefix = /^(?:unix|forwarder):(.+)$/s.exec(flag)?.[1];
+  if (prefix !== undefined && Buffer.byteLength(prefix) > LONGEST_PREFIX_BYTES) {
     const message = `transport "${flag}" is too long for the name of a socket: at most ${LONGEST_PREFIX_BYTES} bytes`;
     throw new AgentError("INVALID_ARGUMENT", message);
   }
-  if (prefix !== "") return new UnixTransport(prefix);
+  if (prefix !== undefined) return new UnixTransport(prefix);
   throw new AgentError(
     "INVALID_ARGUMENT",
-    `transport "${flag}" is unknown: use vsock, unix:PREFIX (port P is the socket PREFIX_P) or null`,
+    `transport "${flag}" is unknown: use vsock, unix:PREFIX or forwarder:PREFIX (port P is the socket PREFIX_P) or null`,
   );
+}
+
+/** Whether the transport leads out of a utility VM, whose agent this is then; else the machine is somebody else's. */
+export function isUtilityVm(flag: string): boolean {
+  return flag === "vsock" || flag.startsWith("forwarder:");
 }

@@ -1,5 +1,5 @@
 import t from "tap";
-import { printable, scrub } from "../../src/gcs/bridge/scrub.ts";
+import { loggable, scrub } from "../../src/gcs/bridge/scrub.ts";
 
 const request = {
   ContainerId: "c1",
@@ -23,5 +23,5 @@ await t.test("what can hold a secret is not shown", async (t) => {
 });
 
 await t.test("unless it was asked for", async (t) => {
-  t.match(JSON.stringify(printable(request)), "hunter2");
+  t.match(JSON.stringify(loggable(request)), "hunter2");
 });

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
@@ -183,16 +184,21 @@ test("a refusal rejects with the code of its HRESULT; so does a request that can
   });
 });
 
-test("stdio: ports count up from 0x40000001, listeners are gone after the accept, ends travel both ways", async (t) => {
+test("stdio: ports are drawn at random, listeners are gone after the accept, ends travel both ways", async (t) => {
   const { connection, guest, prefix } = await connect(t);
   const container = await createContainer(connection, guest);
   const executing = container.createProcess({ stdin: true, stdout: true, stderr: true });
   const execute = await guest.next("ExecuteProcess");
-  t.match(execute.body, {
-    Settings: { VsockStdioRelaySettings: { StdIn: 0x40000001, StdOut: 0x40000002, StdErr: 0x40000003 } },
-  });
-  const [stdin, stdout, stderr] = await Promise.all([1, 2, 3].map((n) => dialPort(prefix, BRIDGE_PORT + n)));
+  const { StdIn, StdOut, StdErr } = stdioPortsOf(execute.body);
+  const neighbours = [StdOut - StdIn, StdErr - StdOut].filter((distance) => Math.abs(distance) < 1000);
+  t.same(neighbours, [], "nobody can count from one to the next");
+  const [stdin, stdout, stderr] = await Promise.all(
+    [StdIn, StdOut, StdErr].map((port) => dialPort(prefix, port)),
+  );
   if (!stdin || !stdout || !stderr) throw new Error("three dials make three sockets");
+  const second = await dialPort(prefix, StdOut);
+  if (!second.readableEnded) await once(second.resume(), "end");
+  t.pass("who dials a port as the second is turned away");
   guest.answer("ExecuteProcess", execute.id, { Result: 0, ProcessId: 7 });
   const process = await executing;
   t.same(readdirSync(dirname(prefix)), [], "all listeners are closed");
@@ -229,7 +235,7 @@ test("an execute that fails leaves no listener and no stream", async (t) => {
   const container = await createContainer(connection, guest);
   const executing = container.createProcess({ stdin: true, stdout: true });
   const execute = await guest.next("ExecuteProcess");
-  const stdout = await dialPort(prefix, BRIDGE_PORT + 2);
+  const stdout = await dialPort(prefix, stdioPortsOf(execute.body).StdOut);
   const reset = new Promise((resolve) =>
     stdout
       .once("close", resolve)
@@ -291,3 +297,13 @@ test("shutdown of the utility VM is sent without waiting for a reply", async (t)
   await connection.close();
   t.match(await guest.next("ShutdownGraceful"), { body: { ContainerId: /^0{8}-/ } });
 });
+
+interface Ports {
+  readonly StdIn: number;
+  readonly StdOut: number;
+  readonly StdErr: number;
+}
+
+function stdioPortsOf(body: object): Ports {
+  return (body as { Settings: { VsockStdioRelaySettings: Ports } }).Settings.VsockStdioRelaySettings;
+}

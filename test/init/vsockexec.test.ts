@@ -7,8 +7,8 @@ import { type Test, test } from "tap";
 import { LogHost } from "./log-host.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
-const program = path.join(root, "native/init/out/test/vsockexec");
-execFileSync("make", ["-s", "-C", path.join(root, "native/init"), "test"]);
+const program = path.join(root, "native/init/out/vsockexec");
+execFileSync("make", ["-s", "-C", path.join(root, "native/init")]);
 
 function setUp(t: Test): { host: LogHost; start: (...args: string[]) => ChildProcess & Ended } {
   const host = new LogHost();
@@ -18,7 +18,7 @@ function setUp(t: Test): { host: LogHost; start: (...args: string[]) => ChildPro
     await host.close();
   });
   const start = (...args: string[]) => {
-    const env = { ...process.env, VSOCKEXEC_UNIX_PREFIX: host.prefix };
+    const env = { ...process.env, GCS_TRANSPORT: `unix:${host.prefix}` };
     const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     children.push(child);
     return Object.assign(child, { ended: ended(child) });

@@ -1,3 +1,4 @@
+import { printableJson } from "../../printable.ts";
 import { stringifyJson } from "../../protocol/json.ts";
 import { print } from "../output.ts";
 import { systemPath } from "./connection.ts";
@@ -18,7 +19,7 @@ export const verb = serviceVerb({
       known[operands.indexOf(id)] = { ...(system as object), Processes };
       return undefined;
     });
-    await print(`${stringifyJson(known.filter((entry) => entry !== undefined))}\n`);
+    await print(`${printableJson(stringifyJson(known.filter((entry) => entry !== undefined)))}\n`);
     return status;
   },
 });

@@ -1,3 +1,4 @@
+import { printable, printableJson } from "../../printable.ts";
 import { stringifyJson } from "../../protocol/json.ts";
 import { print } from "../output.ts";
 
@@ -8,7 +9,7 @@ export async function printTable(
   json: { readonly wanted: boolean; readonly data: unknown },
 ): Promise<void> {
   if (json.wanted) {
-    await print(`${stringifyJson(json.data)}\n`);
+    await print(`${printableJson(stringifyJson(json.data))}\n`);
     return;
   }
   await print(formatTable(heading, rows));
@@ -16,19 +17,14 @@ export async function printTable(
 
 /** Lines, each with its end. */
 export function formatTable(heading: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heading.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
-  );
-  const lines = [heading, ...rows].map((row) => {
-    const cells = row.map((cell, column) => printable(cell).padEnd(widths[column] ?? 0));
+  // What came from a container must not command the terminal.
+  const shown = [heading, ...rows].map((row) => row.map((cell) => printable(cell)));
+  const widths = heading.map((_, column) => Math.max(...shown.map((row) => (row[column] ?? "").length)));
+  const lines = shown.map((row) => {
+    const cells = row.map((cell, column) => cell.padEnd(widths[column] ?? 0));
     return `${cells.join("  ").trimEnd()}\n`;
   });
   return lines.join("");
-}
-
-/** What came from a container must not command the terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, "?");
 }
 
 /** "1.5 MiB" */

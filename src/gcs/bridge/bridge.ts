@@ -23,7 +23,7 @@ import { BridgeConnection, type ByteStream } from "./connection.ts";
 import { type Handler, type HandlerContext, NO_REPLY } from "./handlers/handler.ts";
 import { afterNegotiation, beforeNegotiation } from "./handlers/table.ts";
 import { PendingOperations } from "./pending.ts";
-import { printable, scrub } from "./scrub.ts";
+import { loggable, scrub } from "./scrub.ts";
 
 export interface BridgeOptions {
   readonly uvm: Uvm;
@@ -127,7 +127,7 @@ export class Bridge {
     }
     if (log.isLevelEnabled("trace")) {
       log.trace(
-        { request: name, message: this.#options.scrubLogs ? scrub(request) : printable(request) },
+        { request: name, message: this.#options.scrubLogs ? scrub(request) : loggable(request) },
         "request",
       );
     }

@@ -24,7 +24,7 @@ export function scrub(value: unknown): unknown {
 }
 
 /** The same without replacement, for a log whose owner asked for everything. */
-export function printable(value: unknown): unknown {
+export function loggable(value: unknown): unknown {
   return JSON.parse(
     JSON.stringify(value, (_, field: unknown) => (typeof field === "bigint" ? String(field) : field)),
   );

@@ -14,9 +14,13 @@ export const FrameType = {
   fin: 7,
   reset: 8,
   credit: 9,
+  ping: 10,
+  refused: 11,
 } as const;
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
+/** A stream's number is its slot, of this many, and above it how often the slot was used before. */
+export const STREAM_SLOTS = 4096;
 export const HEADER_BYTES = 2 + 2 + 4;
 /** A frame with its header is at most 32 KiB. */
 export const MAX_PAYLOAD_BYTES = 32 * 1024 - HEADER_BYTES;

@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { Duplex } from "node:stream";
 import { AgentError } from "../../errors.ts";
+import { ArrivedBytes, compact } from "./arrived-bytes.ts";
 
 /** What a stream needs of the mux it belongs to. */
 export interface StreamCarrier {
@@ -12,17 +13,25 @@ export interface StreamCarrier {
   forget(stream: MuxStream): void;
 }
 
+/** Bytes that a guest may send before they are read. */
+export interface ReceiveWindows {
+  /** Of a stream that nobody has begun to read. */
+  readonly unread: number;
+  readonly read: number;
+}
+
 /** One guest stream on the host's side. Both directions are bounded by windows: nothing here grows without end. */
 export class MuxStream extends Duplex {
   readonly id: number;
   readonly #carrier: StreamCarrier;
-  readonly #window: number;
+  readonly #windows: ReceiveWindows;
   /** Bytes that arrived and nobody has read yet; bounded by the window. */
-  #arrived: Buffer[] = [];
+  readonly #arrived = new ArrivedBytes();
   #wanted = false;
   /** Bytes that the guest may still send. */
   #receiveWindow: number;
   #creditOwed = 0;
+  #isBeingRead = false;
   /** Bytes that we may still send. */
   #sendWindow: number;
   #output: Buffer | undefined;
@@ -33,14 +42,15 @@ export class MuxStream extends Duplex {
   #over = false;
   #failure: AgentError | undefined;
 
-  /** @param sendWindow bytes the guest takes up front. @param receiveWindow bytes we take. */
-  constructor(id: number, carrier: StreamCarrier, sendWindow: number, receiveWindow: number) {
-    super({ allowHalfOpen: true, emitClose: true });
+  /** @param sendWindow bytes the guest takes up front. */
+  constructor(id: number, carrier: StreamCarrier, sendWindow: number, windows: ReceiveWindows) {
+    // What is not asked for waits in #arrived, not in the stream's own list, where each byte can cost a buffer.
+    super({ allowHalfOpen: true, emitClose: true, readableHighWaterMark: 1 });
     this.id = id;
     this.#carrier = carrier;
     this.#sendWindow = sendWindow;
-    this.#window = receiveWindow;
-    this.#receiveWindow = receiveWindow;
+    this.#windows = windows;
+    this.#receiveWindow = windows.unread;
   }
 
   /** @throws AgentError INVALID_FRAME when the guest overruns the window. */
@@ -49,8 +59,8 @@ export class MuxStream extends Duplex {
     if (this.#receiveWindow < 0 || this.#guestEnded) {
       throw new AgentError("INVALID_FRAME", `the guest's forwarder overran the window of stream ${this.id}`);
     }
-    this.#arrived.push(part);
-    if (this.#wanted) this.#deliver();
+    if (this.#wanted && this.#arrived.isEmpty) this.#pass(compact(part));
+    else this.#arrived.push(part);
   }
 
   takeEnd(): void {
@@ -121,6 +131,10 @@ export class MuxStream extends Duplex {
 
   override _read(): void {
     this.#wanted = true;
+    if (!this.#isBeingRead) {
+      this.#isBeingRead = true;
+      this.#grant(this.#windows.read - this.#windows.unread);
+    }
     this.#deliver();
   }
 
@@ -146,7 +160,7 @@ export class MuxStream extends Duplex {
       // 0 lets the guest still read what was sent, as close(2) does.
       this.#carrier.sendReset(this, error === null ? 0 : constants.errno.ECONNRESET);
     }
-    this.#arrived = [];
+    this.#arrived.clear();
     this.#output = undefined;
     const pending = this.#outputDone;
     this.#outputDone = undefined;
@@ -155,25 +169,35 @@ export class MuxStream extends Duplex {
   }
 
   #deliver(): void {
-    for (let part = this.#arrived.shift(); part !== undefined; part = this.#arrived.shift()) {
-      this.#creditOwed += part.length;
-      this.#wanted = this.push(part);
-      if (!this.#wanted) break;
+    while (this.#wanted) {
+      const part = this.#arrived.shift();
+      if (part === undefined) break;
+      this.#pass(part);
     }
-    if (this.#guestEnded && this.#arrived.length === 0) {
+    if (this.#guestEnded && this.#arrived.isEmpty) {
       this.#wanted = false;
       this.push(null);
     } else if (this.#failure !== undefined) {
       this.#failIfDrained();
-    } else if (this.#creditOwed >= this.#window / 4 && !this.#over) {
-      this.#carrier.sendCredit(this, this.#creditOwed);
-      this.#receiveWindow += this.#creditOwed;
-      this.#creditOwed = 0;
     }
   }
 
+  #pass(part: Buffer): void {
+    this.#creditOwed += part.length;
+    this.#wanted = this.push(part);
+    if (this.#creditOwed < this.#windows.read / 4) return;
+    this.#grant(this.#creditOwed);
+    this.#creditOwed = 0;
+  }
+
+  #grant(bytes: number): void {
+    if (this.#guestEnded || this.#over) return;
+    this.#receiveWindow += bytes;
+    this.#carrier.sendCredit(this, bytes);
+  }
+
   #failIfDrained(): void {
-    if (this.#failure === undefined || this.#arrived.length > 0 || this.readableLength > 0) return;
+    if (this.#failure === undefined || !this.#arrived.isEmpty || this.readableLength > 0) return;
     const failure = this.#failure;
     // Not at once: the caller of read() gets its chunk first.
     process.nextTick(() => this.destroy(failure));

@@ -10,15 +10,21 @@ import {
   MAX_PAYLOAD_BYTES,
   MAX_WINDOW_BYTES,
   PROTOCOL_VERSION,
+  STREAM_SLOTS,
 } from "./frame.ts";
+import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts";
 import { MuxStream, type StreamCarrier } from "./mux-stream.ts";
 
-/** Bytes of one stream that wait here while its reader is slow. */
-const HOST_WINDOW_BYTES = 256 * 1024;
+/** Bytes of one stream that wait here before somebody reads it, and while its reader is slow. */
+const WINDOWS = { unread: 64 * 1024, read: 256 * 1024 };
+/** So much of ours may wait for a guest that does not read, before we read no more of what asks for further answers. */
+const MAX_WAITING_BYTES = 256 * 1024;
 
 export interface MuxEvents {
   /** The guest dialled `port`. @returns false when nobody listens there. */
   onOpen(port: number, stream: Duplex): boolean;
+  /** A dial of `port` came to nothing, for want of something in the guest. */
+  onRefused(port: number, reason: AgentError): void;
   /** The guest's forwarder has greeted: it runs. */
   onHello(): void;
   /** The channel is over, by itself or by a breach of the protocol; after this nothing more happens. */
@@ -30,7 +36,10 @@ interface Asked {
   fail(error: AgentError): void;
 }
 
-/** The host's end of the channel to the forwarder in the guest; native/forwarder/protocol.h has the rules. */
+/**
+ * The host's end of the channel to the forwarder in the guest; native/forwarder/protocol.h has the rules. What a guest
+ * can make it keep is bounded: a window for each stream that was asked for, and the answers to one chunk.
+ */
 export class Mux implements StreamCarrier {
   readonly #channel: Duplex;
   readonly #events: MuxEvents;
@@ -39,27 +48,41 @@ export class Mux implements StreamCarrier {
   readonly #ready = new Set<MuxStream>();
   /** LISTEN and UNLISTEN that are not answered yet, by "type port", in order. */
   readonly #asked = new Map<string, Asked[]>();
+  /** The last stream of each slot: a frame for any other was never owed an answer. */
+  readonly #lastOpened = new Map<number, number>();
+  readonly #heartbeat: Heartbeat;
   #guestWindow: number | undefined;
   #full = false;
   #lost: AgentError | undefined;
 
   /** @param channel a connected byte stream, owned by the mux from here. */
-  constructor(channel: Duplex, events: MuxEvents) {
+  constructor(channel: Duplex, events: MuxEvents, options: HeartbeatOptions = {}) {
     this.#channel = channel;
     this.#events = events;
+    this.#heartbeat = new Heartbeat(
+      () => this.#send(encodeFrame(FrameType.ping, 0)),
+      (seconds) => this.#lose(silent(seconds)),
+      options,
+    );
     const parser = new FrameParser({
-      onData: (id, part) => this.#streams.get(id)?.takeData(part),
+      onData: (id, part) => this.#find(id)?.takeData(part),
       onFrame: (type, subject, number) => this.#handle(type, subject, number),
     });
     channel.on("data", (chunk: Buffer) => {
+      this.#heartbeat.noteLife();
+      this.#channel.cork();
       try {
         if (this.#lost === undefined) parser.push(chunk);
       } catch (cause) {
         this.#lose(cause instanceof AgentError ? cause : wrap(cause));
       }
+      this.#channel.uncork();
+      if (this.#channel.writableLength > MAX_WAITING_BYTES) this.#channel.pause();
     });
     channel.on("drain", () => {
+      this.#heartbeat.noteLife();
       this.#full = false;
+      this.#channel.resume();
       this.#pump();
     });
     channel.on("error", (cause) => this.#lose(wrap(cause)));
@@ -69,7 +92,7 @@ export class Mux implements StreamCarrier {
     channel.on("close", () =>
       this.#lose(new AgentError("TRANSPORT_CLOSED", "the channel to the guest has closed")),
     );
-    this.#send(encodeFrame(FrameType.hello, PROTOCOL_VERSION, HOST_WINDOW_BYTES));
+    this.#send(encodeFrame(FrameType.hello, PROTOCOL_VERSION, WINDOWS.unread));
   }
 
   /** Settles when the guest listens. @throws AgentError SYSTEM_CALL_FAILED, TRANSPORT_CLOSED */
@@ -87,10 +110,21 @@ export class Mux implements StreamCarrier {
     this.#send(encodeFrame(FrameType.ready, 0));
   }
 
+  /** The guest is halted by its host and owes no sign of life, or runs again. */
+  suspendHeartbeat(isSuspended: boolean): void {
+    this.#heartbeat.suspend(isSuspended);
+  }
+
+  /** The channel is known to have ended, though it does not show: the guest closed its end of the port. */
+  end(reason: AgentError): void {
+    this.#lose(reason);
+  }
+
   /** Ends channel and streams. */
   close(reason: AgentError): void {
     if (this.#lost !== undefined) return;
     this.#lost = reason;
+    this.#heartbeat.stop();
     for (const stream of [...this.#streams.values()]) stream.destroy(reason);
     this.#failAll(reason);
     this.#channel.destroy();
@@ -161,7 +195,6 @@ export class Mux implements StreamCarrier {
   #handle(type: number, subject: number, number: number | undefined): void {
     if (this.#guestWindow === undefined && type !== FrameType.hello)
       throw breach(`frame ${type} before its greeting`);
-    const stream = this.#streams.get(subject);
     switch (type) {
       case FrameType.hello:
         this.#greet(subject, need(number));
@@ -174,13 +207,18 @@ export class Mux implements StreamCarrier {
         this.#open(subject, need(number));
         return;
       case FrameType.fin:
-        stream?.takeEnd();
+        this.#find(subject)?.takeEnd();
         return;
       case FrameType.reset:
-        stream?.takeReset(need(number));
+        this.#find(subject)?.takeReset(need(number));
         return;
       case FrameType.credit:
-        stream?.takeCredit(need(number), MAX_WINDOW_BYTES);
+        this.#find(subject)?.takeCredit(need(number), MAX_WINDOW_BYTES);
+        return;
+      case FrameType.ping:
+        return;
+      case FrameType.refused:
+        this.#events.onRefused(subject, refusal(subject, need(number)));
         return;
       default:
         throw breach(`an unknown frame ${type}`);
@@ -196,6 +234,7 @@ export class Mux implements StreamCarrier {
     }
     if (window === 0 || window > MAX_WINDOW_BYTES) throw breach(`a window of ${window} bytes`);
     this.#guestWindow = window;
+    this.#heartbeat.start();
     this.#events.onHello();
   }
 
@@ -207,31 +246,39 @@ export class Mux implements StreamCarrier {
       return;
     }
     const verb = type === FrameType.listen ? "listen on" : "stop listening on";
-    const why = getSystemErrorMessage(-errno);
-    const remedy =
-      errno === constants.errno.EAFNOSUPPORT
-        ? "; load the kernel modules vsock and vsock_loopback in the guest"
-        : "";
+    const why = describeErrno(errno);
     asked.fail(
-      new AgentError(
-        "SYSTEM_CALL_FAILED",
-        `the guest's forwarder cannot ${verb} port ${port}: ${why}${remedy}`,
-      ),
+      new AgentError("SYSTEM_CALL_FAILED", `the guest's forwarder cannot ${verb} port ${port}: ${why}`),
     );
   }
 
   #open(id: number, port: number): void {
-    if (this.#streams.has(id)) throw breach(`stream ${id} opened twice`);
-    const stream = new MuxStream(id, this, this.#guestWindow ?? 0, HOST_WINDOW_BYTES);
+    const slot = id % STREAM_SLOTS;
+    const last = this.#lastOpened.get(slot);
+    if (last === id || (last !== undefined && this.#streams.has(last))) {
+      throw breach(`stream ${id} opened while ${last} has its place`);
+    }
+    this.#lastOpened.set(slot, id);
+    const stream = new MuxStream(id, this, this.#guestWindow ?? 0, WINDOWS);
     this.#streams.set(id, stream);
     if (this.#events.onOpen(port, stream)) return;
     this.forget(stream);
     this.sendReset(stream, constants.errno.ECONNREFUSED);
   }
 
+  /** @returns undefined for a stream that is over here: the frame crossed a RESET of ours. */
+  #find(id: number): MuxStream | undefined {
+    const stream = this.#streams.get(id);
+    if (stream === undefined && this.#lastOpened.get(id % STREAM_SLOTS) !== id) {
+      throw breach(`a frame for stream ${id}, which was never opened or has long ended`);
+    }
+    return stream;
+  }
+
   #lose(reason: AgentError): void {
     if (this.#lost !== undefined) return;
     this.#lost = reason;
+    this.#heartbeat.stop();
     this.#channel.destroy();
     this.#events.onLost(reason);
   }
@@ -245,6 +292,23 @@ export class Mux implements StreamCarrier {
 function need(number: number | undefined): number {
   if (number === undefined) throw breach("a frame without its number");
   return number;
+}
+
+function refusal(port: number, errno: number): AgentError {
+  const why = describeErrno(errno);
+  return new AgentError("TRANSPORT_CLOSED", `the guest's forwarder refused a dial of port ${port}: ${why}`);
+}
+
+function silent(seconds: number): AgentError {
+  return new AgentError(
+    "TIMEOUT",
+    `the guest gave no sign of life for ${seconds} s: it hangs, or its machine has no time for it`,
+  );
+}
+
+/** The number is the guest's: it may be none of Linux's. */
+function describeErrno(errno: number): string {
+  return errno > 0 && errno < 4096 ? getSystemErrorMessage(-errno) : `errno ${errno}`;
 }
 
 function breach(what: string): AgentError {

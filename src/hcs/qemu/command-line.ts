@@ -105,7 +105,7 @@ function wireArguments(wire: Choices["wire"]): string[] {
   return [
     ...["-chardev", `socket,id=forwarder,fd=${wire.fd}`],
     ...["-device", "virtio-serial-pci,max_ports=2"],
-    ...["-device", `virtserialport,chardev=forwarder,name=${FORWARDER_PORT_NAME}`],
+    ...["-device", `virtserialport,id=${FORWARDER_PORT_NAME},chardev=forwarder,name=${FORWARDER_PORT_NAME}`],
   ];
 }
 

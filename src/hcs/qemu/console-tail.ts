@@ -1,3 +1,5 @@
+import { printable, printableLines } from "../../printable.ts";
+
 /** As much of the console's end is kept for errors. */
 const TAIL_BYTES = 16 * 1024;
 const SHOWN_LINES = 12;
@@ -16,7 +18,8 @@ export class ConsoleTail {
 
   /** The reason that the kernel gave for stopping, if it did. */
   panic(): string | undefined {
-    return /Kernel panic - not syncing: ([^\r\n]*)/.exec(this.#text)?.[1]?.trim();
+    const reason = /Kernel panic - not syncing: ([^\r\n]*)/.exec(this.#text)?.[1]?.trim();
+    return reason === undefined ? undefined : printable(reason);
   }
 
   /** For the end of a message. */
@@ -24,12 +27,11 @@ export class ConsoleTail {
     return this.isEmpty ? "its console stayed empty" : `its console's last lines:\n${this.lastLines()}`;
   }
 
-  /** The last lines, readable: no control characters, no empty lines. */
+  /** The last lines, readable: control characters marked, no empty lines. */
   lastLines(): string {
-    const lines = this.#text
-      .replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, "")
-      .split(/\r?\n|\r/)
-      .map((line) => line.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "").trimEnd())
+    const lines = printableLines(this.#text.replaceAll(/\r\n?/g, "\n"))
+      .split("\n")
+      .map((line) => line.trimEnd())
       .filter((line) => line !== "");
     return lines.slice(-SHOWN_LINES).join("\n");
   }

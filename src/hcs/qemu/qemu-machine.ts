@@ -1,6 +1,8 @@
 import type { Socket } from "node:net";
 import { AgentError } from "../../errors.ts";
+import { printableLines } from "../../printable.ts";
 import { LoopHolder } from "../loop-holder.ts";
+import { FORWARDER_PORT_NAME } from "./command-line.ts";
 import type { ConsoleFile } from "./console-file.ts";
 import { ConsoleTail } from "./console-tail.ts";
 import { MachineCgroup } from "./machine-cgroup.ts";
@@ -16,9 +18,9 @@ const DEVICE_TIMEOUT_MS = 10_000;
 export interface MachineExit {
   /**
    * "shutdown": the guest powered off. "reset": it rebooted, as it does after a panic. "closed": we ended it.
-   * "crashed": QEMU went by itself.
+   * "crashed": QEMU went by itself. "lost": nobody could speak to the guest any more, and we ended it.
    */
-  readonly how: "shutdown" | "reset" | "closed" | "crashed";
+  readonly how: "shutdown" | "reset" | "closed" | "crashed" | "lost";
   /** For those who still wanted something of the guest: why, with the console's last lines. */
   readonly error: AgentError;
 }
@@ -30,6 +32,8 @@ export interface MachineOptions {
   readonly memoryBytes: number;
   /** Gets a copy of the guest's console. */
   readonly consoleFile: ConsoleFile | undefined;
+  /** Called when the guest closes its end of the forwarder's port. */
+  readonly onPortClosed: () => void;
 }
 
 /** One QEMU process with its control socket and console. */
@@ -50,9 +54,12 @@ export class QemuMachine {
   #said = "";
   #shutdownReason: string | undefined;
   #closing = false;
+  #lost: AgentError | undefined;
+  readonly #onPortClosed: () => void;
 
   constructor(program: QemuProgram, options: MachineOptions) {
     this.#control = options.control;
+    this.#onPortClosed = options.onPortClosed;
     this.#process = spawnQemu(program);
     this.pid = this.#process.pid;
     this.cgroup = this.pid === undefined ? undefined : MachineCgroup.make(this.pid, options.memoryBytes);
@@ -77,7 +84,7 @@ export class QemuMachine {
 
   /** The end of what QEMU itself has said. */
   get said(): string {
-    return this.#said.trim();
+    return printableLines(this.#said.trim());
   }
 
   /** @param fd goes along. @throws AgentError INVALID_STATE before running(), and what QmpClient.execute throws */
@@ -108,8 +115,12 @@ export class QemuMachine {
     this.#holder.setKeepsLoopAlive(on);
   }
 
-  /** Ends QEMU, disks flushed where it still answers. Safe more than once. */
-  async close(): Promise<void> {
+  /**
+   * Ends QEMU, disks flushed where it still answers. Safe more than once.
+   * @param lost why the machine is of no use any more; default: its owner does not want it any more.
+   */
+  async close(lost?: AgentError): Promise<void> {
+    if (!this.#closing) this.#lost = lost;
     this.#closing = true;
     const timer = setTimeout(
       () => this.#process.kill("SIGKILL"),
@@ -142,24 +153,34 @@ export class QemuMachine {
   }
 
   #explain(end: string): MachineExit {
-    const how = this.#closing ? "closed" : exitKind(this.#shutdownReason);
-    const panic = this.console.panic();
-    const summary =
-      how === "closed"
-        ? "the virtual machine was closed"
-        : how === "shutdown"
-          ? "the guest powered itself off"
-          : how === "reset"
-            ? `the guest rebooted${panic === undefined ? "" : `: kernel panic: ${panic}`}`
-            : `QEMU ${end}${this.said === "" ? "" : `: ${this.said}`}`;
+    const how = this.#lost ? "lost" : this.#closing ? "closed" : exitKind(this.#shutdownReason);
+    const summary = this.#summary(how, end);
     // What QEMU itself says is the reason; a guest that has not begun has nothing to add.
     const isExplained = how === "closed" || (how === "crashed" && this.said !== "" && this.console.isEmpty);
     const message = isExplained ? summary : `${summary}; ${this.console.summary()}`;
     return { how, error: new AgentError("TRANSPORT_CLOSED", message) };
   }
 
+  #summary(how: MachineExit["how"], end: string): string {
+    const panic = this.console.panic();
+    switch (how) {
+      case "closed":
+        return "the virtual machine was closed";
+      case "lost":
+        return `the virtual machine was ended: ${this.#lost?.message}`;
+      case "shutdown":
+        return "the guest powered itself off";
+      case "reset":
+        return `the guest rebooted${panic === undefined ? "" : `: kernel panic: ${panic}`}`;
+      default:
+        return `QEMU ${end}${this.said === "" ? "" : `: ${this.said}`}`;
+    }
+  }
+
   #onEvent({ event, data }: QmpEvent): void {
     if (event === "SHUTDOWN") this.#shutdownReason = String(data.reason);
+    if (event === "VSERPORT_CHANGE" && data.id === FORWARDER_PORT_NAME && data.open === false)
+      this.#onPortClosed();
     if (event === "DEVICE_DELETED" && typeof data.device === "string") this.#removals.get(data.device)?.();
   }
 }

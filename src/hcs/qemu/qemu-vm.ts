@@ -18,6 +18,8 @@ import { findQemu } from "./spawn-qemu.ts";
 const BOOT_TIMEOUT_MS = 60_000;
 /** How long a lost channel waits for QEMU's exit, which tells why. */
 const EXPLAIN_TIMEOUT_MS = 2_000;
+/** After the channel's loss a guest may still end its processes and write its disks; then the machine is ended. */
+const POWER_OFF_TIMEOUT_MS = 15_000;
 
 /** Milliseconds from start(), as far as the boot has come. */
 export interface BootTimes {
@@ -151,12 +153,14 @@ export class QemuVm {
 
   /** Stops the virtual processors; the guest notices nothing but the time. @throws AgentError HELPER_FAILED */
   async pause(): Promise<void> {
+    this.#forwarder?.suspendHeartbeat(true);
     await this.#running().execute("stop");
   }
 
   /** @throws AgentError HELPER_FAILED */
   async resume(): Promise<void> {
     await this.#running().execute("cont");
+    this.#forwarder?.suspendHeartbeat(false);
   }
 
   /**
@@ -249,7 +253,12 @@ export class QemuVm {
     if (channel !== undefined) this.#forwarder?.attach(channel.socket);
     return new QemuMachine(
       { path, parameters, confinement, fds: files.fds },
-      { control: control.socket, memoryBytes: memoryMiB * 2 ** 20, consoleFile: console },
+      {
+        control: control.socket,
+        memoryBytes: memoryMiB * 2 ** 20,
+        consoleFile: console,
+        onPortClosed: () => this.#forwarder?.notePortClosed(),
+      },
     );
   }
 
@@ -280,9 +289,16 @@ export class QemuVm {
 
   async #explain(reason: AgentError): Promise<AgentError> {
     const machine = this.#machine;
-    const exit =
-      machine === undefined ? undefined : await Promise.race([machine.exited, delay(EXPLAIN_TIMEOUT_MS)]);
+    if (machine === undefined) return reason;
+    // A machine that nobody can speak to is of no use to anybody.
+    void this.#endUnreachable(machine, reason);
+    const exit = await Promise.race([machine.exited, delay(EXPLAIN_TIMEOUT_MS)]);
     return exit?.error ?? reason;
+  }
+
+  async #endUnreachable(machine: QemuMachine, reason: AgentError): Promise<void> {
+    const exit = await Promise.race([machine.exited, delay(POWER_OFF_TIMEOUT_MS)]);
+    if (exit === undefined) await machine.close(reason);
   }
 
   async #close(): Promise<void> {

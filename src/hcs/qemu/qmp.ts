@@ -7,6 +7,9 @@ import { descriptorOf } from "../socket-descriptor.ts";
 /** QEMU answers within milliseconds; under load on a small machine a busy main loop takes longer. */
 const ANSWER_TIMEOUT_MS = 20_000;
 
+/** No answer that is asked for here comes near it. */
+const MAX_LINE = 4 * 1024 * 1024;
+
 export interface QmpEvent {
   readonly event: string;
   readonly data: Readonly<Record<string, unknown>>;
@@ -34,7 +37,12 @@ export class QmpClient {
     socket.setEncoding("utf8").on("data", (text: string) => {
       const lines = (this.#partial + text).split("\r\n");
       this.#partial = lines.pop() ?? "";
-      for (const line of lines) this.#take(line);
+      try {
+        for (const line of lines) this.#take(line);
+      } catch (cause) {
+        this.#close("spoke no JSON", cause);
+      }
+      if (this.#partial.length > MAX_LINE) this.#close(`sent a line of more than ${MAX_LINE} characters`);
     });
     socket.on("error", (cause) => this.#close("failed", cause));
     socket.on("close", () => this.#close("was closed"));
@@ -116,6 +124,8 @@ export class QmpClient {
     this.#closed = new AgentError("TRANSPORT_CLOSED", `QEMU's control socket ${how}`, { cause });
     this.#greeted.reject(this.#closed);
     this.#greeted.promise.catch(() => {});
+    this.#partial = "";
+    this.#socket.destroy();
     for (const waiting of this.#waiting.values()) waiting.fail(this.#closed);
     this.#waiting.clear();
   }

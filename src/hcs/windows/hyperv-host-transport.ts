@@ -1,7 +1,7 @@
 import { encodeHypervAddress, serviceIdOfPort } from "../../../native/hvsock/hyperv-address.ts";
 import { AgentError } from "../../errors.ts";
 import { AcceptQueue } from "../accept-queue.ts";
-import type { AcceptOptions, HostListener, HostTransport } from "../host-transport.ts";
+import type { AcceptOptions, HostListener, HostListenOptions, HostTransport } from "../host-transport.ts";
 import { checkPort } from "../port.ts";
 import type { NativeSockets } from "./native-sockets.ts";
 import { Reactor } from "./reactor.ts";
@@ -27,7 +27,7 @@ export class HypervHostTransport implements HostTransport {
     this.#reactor = new Reactor(sockets);
   }
 
-  async listen(port: number): Promise<HostListener> {
+  async listen(port: number, options: HostListenOptions = {}): Promise<HostListener> {
     if (this.#closed !== undefined) throw this.#closed;
     checkPort(port);
     if (this.#listeners.has(port)) {
@@ -35,7 +35,7 @@ export class HypervHostTransport implements HostTransport {
     }
     const address = encodeHypervAddress({ vmId: this.#vmId, serviceId: serviceIdOfPort(port) });
     const handle = this.#sockets.listen(address);
-    const queue = new AcceptQueue(`port ${port} of ${this.name}`);
+    const queue = new AcceptQueue(`port ${port} of ${this.name}`, options);
     this.#listeners.set(port, { handle, queue });
     this.#reactor.add(handle, {
       wantsRead: () => true,

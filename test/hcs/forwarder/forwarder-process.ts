@@ -35,8 +35,9 @@ export async function startGuest(t: Teardown, options: StartOptions = {}): Promi
   const server = createServer({ allowHalfOpen: true });
   server.listen(join(directory, "channel"));
   await once(server, "listening");
-  const channelArguments = ["--channel", join(directory, "channel"), "--unix", directory];
-  const child = spawn(FORWARDER, [...channelArguments, ...(options.arguments ?? [])], {
+  const channelArguments = ["--channel", join(directory, "channel"), "--listen", join(directory, "port")];
+  const [program = FORWARDER, ...rest] = [...(options.before ?? []), FORWARDER];
+  const child = spawn(program, [...rest, ...channelArguments, ...(options.arguments ?? [])], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
@@ -64,11 +65,13 @@ export async function startGuest(t: Teardown, options: StartOptions = {}): Promi
     exited,
     channel,
     said: () => said,
-    dial: (port) => dial(join(directory, String(port))),
+    dial: (port) => dial(join(directory, `port_${port}`)),
   };
 }
 
 export interface StartOptions {
+  /** A program and its arguments that executes the forwarder, its last ones. */
+  readonly before?: readonly string[];
   readonly arguments?: readonly string[];
   readonly transport?: ForwarderOptions;
   readonly attach?: boolean;

@@ -1,23 +1,25 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync, statSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { type Duplex, duplexPair } from "node:stream";
+import { type Duplex, duplexPair, type Readable } from "node:stream";
 import { test } from "tap";
 import { encodeFrame, encodeHeader, FrameType } from "../../../src/hcs/forwarder/frame.ts";
 import { ForwarderHostTransport } from "../../../src/hcs/forwarder-host-transport.ts";
+import { compileProgram } from "../../helpers/c-program.ts";
 import { shortDirectory } from "../short-directory.ts";
 import { buildForwarder, FORWARDER, startGuest } from "./forwarder-process.ts";
+import { readAll } from "./stream-helpers.ts";
 
 const DEADLINE = { timeoutMs: 20_000 };
-const hello = encodeFrame(FrameType.hello, 1, 65_536);
+const hello = encodeFrame(FrameType.hello, 2, 65_536);
 
 test("the forwarder refuses a host that breaks the protocol", async (t) => {
   const breaches: [string, Buffer[], RegExp][] = [
     ["no greeting", [encodeFrame(FrameType.listen, 5)], /first frame has type 2/],
     ["another version", [encodeFrame(FrameType.hello, 9, 1)], /version 9/],
-    ["no window", [encodeFrame(FrameType.hello, 1, 0)], /window of 0/],
+    ["no window", [encodeFrame(FrameType.hello, 2, 0)], /window of 0/],
     ["two greetings", [hello, hello], /greeted twice/],
     ["an unknown frame", [hello, encodeFrame(77, 0)], /type 77/],
     ["a stream opened by the host", [hello, encodeFrame(FrameType.open, 1, 5)], /type 5/],
@@ -104,42 +106,120 @@ test("a forwarder whose host never says READY gives up; without a channel it say
   t.match(String(text), /cannot open the channel \/nowhere\/channel: No such file/);
 });
 
-test("as a daemon it returns when the ports are there, and lives on until the host goes", async (t) => {
+test("it tells when the ports are there, and lives on until the host goes", async (t) => {
   buildForwarder();
   const directory = shortDirectory(t);
   const server = createServer().listen(join(directory, "channel"));
   const connected = once(server, "connection") as Promise<[Socket]>;
-  const child = spawn(FORWARDER, ["--daemon", "--channel", join(directory, "channel"), "--unix", directory], {
-    stdio: "ignore",
+  const places = ["--channel", join(directory, "channel"), "--listen", join(directory, "new/port")];
+  const child = spawn(FORWARDER, ["--ready-fd", "3", ...places], {
+    stdio: ["ignore", "ignore", "ignore", "pipe"],
   });
-  const returned = once(child, "exit");
+  const ready = (child.stdio[3] as Readable).setEncoding("latin1");
   const [channel] = await connected;
   server.close();
   const transport = new ForwarderHostTransport();
   t.teardown(() => transport.close());
   const listener = await transport.listen(5);
-  t.notOk(existsSync(join(directory, "5")), "not before the host says so");
+  t.notOk(existsSync(join(directory, "new/port_5")), "not before the host says so");
   transport.attach(channel);
-  t.same(await returned, [0, null]);
-  const socket = connect(join(directory, "5"));
+  t.same(await once(ready, "data"), ["\0"]);
+  const socketMode = (path: string) => (statSync(join(directory, path)).mode & 0o777).toString(8);
+  t.same([socketMode("new"), socketMode("new/port_5")], ["700", "600"], "for nobody but its user");
+  const socket = connect(join(directory, "new/port_5"));
   const stream = (await listener.accept(DEADLINE)).on("error", () => {});
-  socket.end("through the daemon");
-  t.equal(String((await once(stream, "data"))[0]), "through the daemon");
+  socket.end("through the forwarder");
+  t.equal(String((await once(stream, "data"))[0]), "through the forwarder");
   const gone = once(socket.resume(), "close");
+  const exited = once(child, "exit");
   await transport.close();
   await gone;
+  t.same(await exited, [0, null]);
+});
+
+test("a directory that others may enter is no place for its sockets", async (t) => {
+  buildForwarder();
+  const directory = shortDirectory(t);
+  chmodSync(directory, 0o711);
+  const child = spawn(FORWARDER, ["--channel", "/nowhere", "--listen", join(directory, "port")], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  t.match(String((await once(child.stderr, "data"))[0]), /must be a directory of user 0 with mode 0700/);
+});
+
+test("when something is short one stream is refused, the host told, and the rest lives on", async (t) => {
+  for (const [what, words] of [
+    ["descriptors", /too many open files/],
+    ["watches", /no space left/],
+  ] as const) {
+    const guest = await startGuest(t, { before: [compileProgram("short-of"), what, "12"] });
+    const listener = await guest.transport.listen(5);
+    const first = await guest.dial(5);
+    const stream = (await listener.accept(DEADLINE)).on("error", () => {});
+    const sockets: Socket[] = [];
+    const streams: Duplex[] = [];
+    let refusal: unknown;
+    while (refusal === undefined && sockets.length < 20) {
+      sockets.push((await guest.dial(5)).on("error", () => {}));
+      await listener.accept(DEADLINE).then(
+        (accepted) => streams.push(accepted.on("error", () => {})),
+        (error: unknown) => {
+          refusal = error;
+        },
+      );
+    }
+    t.match(refusal, { code: "TRANSPORT_CLOSED", message: words }, what);
+    const refused = sockets.at(-1) ?? first;
+    if (!refused.readableEnded) await once(refused.resume(), "end");
+    t.equal(guest.process.exitCode, null, "the forwarder lives");
+    first.end("and so does the stream");
+    t.equal(String(await readAll(stream)), "and so does the stream");
+    for (const accepted of streams) accepted.destroy();
+    (await guest.dial(5)).end("again");
+    const again = (await listener.accept(DEADLINE)).on("error", () => {});
+    t.equal(String(await readAll(again)), "again", "what was freed serves again");
+    for (const socket of sockets) socket.destroy();
+  }
+});
+
+test("a guest that gives no sign of life is lost; one that is known to be halted is not", async (t) => {
+  const guest = await startGuest(t, { transport: { heartbeatMs: 20 } });
+  const listener = await guest.transport.listen(5);
+  guest.process.kill("SIGSTOP");
+  guest.transport.suspendHeartbeat(true);
+  await t.rejects(listener.accept({ timeoutMs: 500 }), { code: "TIMEOUT" }, "halted");
+  guest.process.kill("SIGCONT");
+  guest.transport.suspendHeartbeat(false);
+  const socket = (await guest.dial(5)).on("error", () => {});
+  const stream = await listener.accept(DEADLINE);
+  await t.rejects(listener.accept({ timeoutMs: 500 }), { code: "TIMEOUT" }, "idle, but alive");
+  const failed = once(stream, "error");
+  guest.process.kill("SIGSTOP");
+  t.match(await failed, [{ code: "TIMEOUT", message: /no sign of life/ }]);
+  await t.rejects(listener.accept(), { code: "TIMEOUT" });
+  guest.process.kill("SIGCONT");
+  socket.destroy();
 });
 
 test("the host refuses a guest that breaks the protocol", async (t) => {
   const breaches: [string, Buffer][] = [
     ["no greeting", encodeFrame(FrameType.open, 1, 5)],
-    ["another version", encodeFrame(FrameType.hello, 2, 1)],
+    ["another version", encodeFrame(FrameType.hello, 3, 1)],
     ["an unknown frame", Buffer.concat([hello, encodeFrame(99, 0)])],
     ["a frame without its number", Buffer.concat([hello, encodeFrame(FrameType.open, 1)])],
     ["an answer to nothing", Buffer.concat([hello, encodeFrame(FrameType.listen, 77, 0)])],
     [
       "a stream opened twice",
       Buffer.concat([hello, encodeFrame(FrameType.open, 1, 5), encodeFrame(FrameType.open, 1, 5)]),
+    ],
+    [
+      "data for a stream that never was",
+      Buffer.concat([hello, encodeHeader(FrameType.data, 7, 1), Buffer.alloc(1)]),
+    ],
+    ["the end of a stream that never was", Buffer.concat([hello, encodeFrame(FrameType.fin, 7)])],
+    [
+      "more streams than there are places",
+      Buffer.concat([hello, encodeFrame(FrameType.open, 1, 5), encodeFrame(FrameType.open, 4097, 5)]),
     ],
     ["an odd length", Buffer.concat([hello, encodeHeader(FrameType.credit, 1, 3)])],
     ["an overrun window", overrun()],

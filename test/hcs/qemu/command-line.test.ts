@@ -44,7 +44,7 @@ test("what is asked for stands on QEMU's command line, and nothing else", async 
   );
   t.same(values(parameters, "-device").slice(0, 3), [
     "virtio-serial-pci,max_ports=2",
-    "virtserialport,chardev=forwarder,name=lcow.vsock",
+    "virtserialport,id=lcow.vsock,chardev=forwarder,name=lcow.vsock",
     "virtio-scsi-pci,id=scsi0",
   ]);
   t.ok(parameters.includes("-nodefaults"));

@@ -22,9 +22,6 @@ const MODULES = [
   "drivers/virtio/virtio_pci_modern_dev",
   "drivers/virtio/virtio_pci",
   "drivers/char/virtio_console",
-  "net/vmw_vsock/vsock",
-  "net/vmw_vsock/vmw_vsock_virtio_transport_common",
-  "net/vmw_vsock/vsock_loopback",
   "drivers/scsi/scsi_common",
   "drivers/scsi/scsi_mod",
   "drivers/scsi/virtio_scsi",
@@ -43,7 +40,12 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
 for module in $(cat /modules/list); do insmod /modules/$module || echo "no $module"; done
-grep -qs lcow.vsock /sys/class/virtio-ports/*/name && { /bin/vsock-forwarder --daemon || echo forwarder failed; }
+if grep -qs lcow.vsock /sys/class/virtio-ports/*/name; then
+  mkfifo /ready
+  /bin/vsock-forwarder --listen /vsock/host --ready-fd 3 3>/ready &
+  [ -n "$(head -c 1 /ready | tr '\\0' x)" ] || echo forwarder failed
+  export GCS_TRANSPORT=forwarder:/vsock/host
+fi
 echo "guest: running $*"
 "$@"
 echo "guest: done with $?"
