@@ -1,13 +1,15 @@
 /** The image's agent in a virtual machine, for tests that speak frames to it. */
+import { copyFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { buildImage, defaultImage } from "../../src/cli/image.ts";
 import { layerImage } from "../../src/hcs/layers/layer-image.ts";
 import { createScratchDisk } from "../../src/hcs/layers/scratch-disk.ts";
 import { QemuVm } from "../../src/hcs/qemu/qemu-vm.ts";
 import { agentArguments, KERNEL_ARGUMENTS } from "../../src/hcs/qemu-uvm.ts";
+import { compileProgram } from "./c-program.ts";
 import { executeBody, UVM } from "./gcs-requests.ts";
 import { RawHost, withDeadline } from "./raw-host.ts";
-import { busyboxRootfs } from "./rootfs.ts";
+import { copyRootfs } from "./rootfs.ts";
 
 const ENTROPY_BYTES = 512;
 const SCRATCH_BYTES = 2 ** 30;
@@ -36,7 +38,7 @@ export async function bootVm(directory: string, ociRuntime = "runc"): Promise<Vm
   if ((await buildImage()) !== 0) throw new Error("the image could not be built");
   const scratchFile = `${directory}/scratch.ext4`;
   await createScratchDisk(scratchFile, { bytes: SCRATCH_BYTES });
-  const layer = await layerImage(busyboxRootfs());
+  const layer = await layerImage(rootWithPrograms(directory));
   const vm = await QemuVm.create({
     ...defaultImage,
     kernelArguments: KERNEL_ARGUMENTS,
@@ -98,6 +100,14 @@ async function serve(vm: QemuVm, at: number, onStream: (stream: Duplex) => void)
     },
     () => {},
   );
+}
+
+/** The busybox root, with the programs that containers attack with. */
+function rootWithPrograms(directory: string): string {
+  const root = copyRootfs(`${directory}/root`);
+  for (const name of ["socket-probe", "huge-command-line", "lift-limit"])
+    copyFileSync(compileProgram(name), `${root}/bin/${name}`);
+  return root;
 }
 
 async function combineLayers(host: RawHost): Promise<string> {

@@ -13,6 +13,7 @@ import { replayTranscript } from "../gcs/suites/transcript.ts";
 import { createBody, execParameters, executeBody, UVM } from "../helpers/gcs-requests.ts";
 import { type RawHost, withDeadline } from "../helpers/raw-host.ts";
 import { bootVm, type VmGuest } from "../helpers/vm.ts";
+import { attackFromContainer } from "./container-attacks.ts";
 
 /** Emulated, everything takes ten times as long as on this machine. */
 const TIMEOUT_MS = 220_000;
@@ -150,6 +151,13 @@ await t.test("with runc", { timeout: TIMEOUT_MS }, async (t) => {
       await host.hangUp();
     },
   );
+
+  await t.test("what a container tries against its VM", { timeout: TIMEOUT_MS }, async (t) => {
+    const host = await guest.connect();
+    await host.negotiate();
+    await attackFromContainer(t, guest, host);
+    await host.hangUp();
+  });
 
   await t.test("the log came as JSON lines", { timeout: TIMEOUT_MS }, async (t) => {
     const lines = guest.log().split("\n").slice(0, -1);

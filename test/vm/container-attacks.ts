@@ -1,0 +1,70 @@
+/** What a container's root tries against its VM, with a specification that leaves it everything but capabilities. */
+import type { Test } from "tap";
+import { createBody, executeBody } from "../helpers/gcs-requests.ts";
+import type { RawHost } from "../helpers/raw-host.ts";
+import type { VmGuest } from "../helpers/vm.ts";
+
+const answers = (text: string) =>
+  Object.fromEntries(
+    text
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" ")),
+  );
+
+export async function attackFromContainer(t: Test, guest: VmGuest, host: RawHost): Promise<void> {
+  let count = 0;
+
+  /** Starts a container. @returns its id and init's pid */
+  async function start(script: string, memoryLimit?: number) {
+    const id = `attack-${++count}`;
+    const args = ["/bin/sh", "-c", script];
+    const options = { rootfs: guest.rootfs, args, ...(memoryLimit !== undefined && { memoryLimit }) };
+    const created = await host.request("Create", createBody(id, `/run/gcs/c/${id}`, options));
+    if (created.Result !== 0) throw new Error(JSON.stringify(created));
+    const { ProcessId } = await host.request("ExecuteProcess", executeBody(id));
+    return { id, ProcessId };
+  }
+
+  /** What a script writes to standard output, which here is a file of the container's root. */
+  async function outputOf(script: string, memoryLimit?: number): Promise<string> {
+    const { id, ProcessId } = await start(`{ ${script}; } > /root/said 2>&1`, memoryLimit);
+    await host.request("WaitForProcess", { ContainerId: id, ProcessId, TimeoutInMs: 60_000 });
+    await host.request("DeleteContainerState", { ContainerId: id });
+    return await guest.output(host, `cat ${guest.rootfs}/root/said`);
+  }
+
+  await t.test("no socket reaches the host, nor another container's stream", async (t) => {
+    t.match(answers(await outputOf("/bin/socket-probe")), {
+      ...{ unix: "works", inet: "works", end: "." },
+      ...{ vsock: "EAFNOSUPPORT", "vsock-wide": "EAFNOSUPPORT", "io-uring": "ENOSYS" },
+    });
+  });
+
+  await t.test("its own limits stay, whatever it mounts", async (t) => {
+    const got = answers(await outputOf("/bin/lift-limit", 64 * 1024 * 1024));
+    t.match(got, { unshare: "works", mount: "works", "memory.max": "EPERM", descendants: "EPERM" });
+    t.match(got, { mkdir: "EAGAIN", made: "1024" }, "and cgroups come to an end");
+  });
+
+  await t.test("a command line of 60 GiB costs the agent nothing", async (t) => {
+    const resident = async () =>
+      Number(/VmRSS:\s+(\d+) kB/.exec(await guest.output(host, "cat /proc/$PPID/status"))?.[1]);
+    const { id, ProcessId } = await start("exec /bin/huge-command-line 60 > /root/said");
+    await guest.output(
+      host,
+      `i=0; until grep -q ready ${guest.rootfs}/root/said || [ $i -gt 200 ]; do i=$((i+1)); sleep 0.1; done`,
+    );
+    const before = await resident();
+    const query = { ContainerId: id, Query: JSON.stringify({ PropertyTypes: ["ProcessList"] }) };
+    for (let round = 0; round < 10; round++) {
+      const { Properties } = await host.request("GetProperties", query);
+      t.same(JSON.parse(String(Properties)).ProcessList, [{ ProcessId }]);
+    }
+    const after = await resident();
+    t.ok(after < before + 8 * 1024, `from ${before} to ${after} KiB`);
+    await host.request("ShutdownForced", { ContainerId: id });
+    await host.request("WaitForProcess", { ContainerId: id, ProcessId, TimeoutInMs: 60_000 });
+    t.equal((await host.request("DeleteContainerState", { ContainerId: id })).Result, 0);
+  });
+}
