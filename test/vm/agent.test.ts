@@ -201,5 +201,9 @@ await t.test("with runc", { timeout: TIMEOUT_MS }, async (t) => {
 await t.test("with crun", { timeout: TIMEOUT_MS }, async (t) => {
   const guest = await bootVm(t.testdir(), "crun");
   t.teardown(() => guest.close());
-  await replayTranscript(t, await environmentOf(guest));
+  const environment = await environmentOf(guest);
+  await replayTranscript(t, environment);
+  const host = await guest.connect();
+  await host.negotiate();
+  await attackFromContainer(t, guest, host);
 });

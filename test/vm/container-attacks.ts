@@ -16,10 +16,10 @@ export async function attackFromContainer(t: Test, guest: VmGuest, host: RawHost
   let count = 0;
 
   /** Starts a container. @returns its id and init's pid */
-  async function start(script: string, memoryLimit?: number) {
+  async function start(script: string, memoryLimit?: number, extra = {}) {
     const id = `attack-${++count}`;
     const args = ["/bin/sh", "-c", script];
-    const options = { rootfs: guest.rootfs, args, ...(memoryLimit !== undefined && { memoryLimit }) };
+    const options = { rootfs: guest.rootfs, args, extra, ...(memoryLimit !== undefined && { memoryLimit }) };
     const created = await host.request("Create", createBody(id, `/run/gcs/c/${id}`, options));
     if (created.Result !== 0) throw new Error(JSON.stringify(created));
     const { ProcessId } = await host.request("ExecuteProcess", executeBody(id));
@@ -42,6 +42,20 @@ export async function attackFromContainer(t: Test, guest: VmGuest, host: RawHost
   });
 
   await t.test("its own limits stay, whatever it mounts", async (t) => {
+    // A cgroup2 mount of one container must not loosen those of the others.
+    for (const namespaces of [
+      ["pid", "mount", "uts"],
+      ["pid", "mount", "uts", "cgroup"],
+    ]) {
+      const mounts = [
+        { destination: "/proc", type: "proc", source: "proc" },
+        { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "ro"] },
+      ];
+      const linux = { namespaces: namespaces.map((type) => ({ type })) };
+      const { id, ProcessId } = await start("true", undefined, { mounts, linux });
+      await host.request("WaitForProcess", { ContainerId: id, ProcessId, TimeoutInMs: 60_000 });
+      await host.request("DeleteContainerState", { ContainerId: id });
+    }
     const got = answers(await outputOf("/bin/lift-limit", 64 * 1024 * 1024));
     t.match(got, { unshare: "works", mount: "works", "memory.max": "EPERM", descendants: "EPERM" });
     t.match(got, { mkdir: "EAGAIN", made: "1024" }, "and cgroups come to an end");

@@ -12,6 +12,8 @@ export interface GeneratedFile {
   readonly content: string;
 }
 
+const CGROUP_MOUNT = "/sys/fs/cgroup";
+
 /** Source: hcsshim pkg/annotations, LCOWPrivileged. */
 const PRIVILEGED_ANNOTATION = "io.microsoft.virtualmachine.lcow.privileged";
 
@@ -36,12 +38,31 @@ export function generatedFiles(spec: OciSpec, defaultHostname: string): Generate
 }
 
 /**
+ * Whoever mounts cgroup2 from the machine's own cgroup namespace sets its flags for all who have it mounted, and a
+ * runtime that makes such a mount for a container takes "nsdelegate" away, which keeps containers from lifting their
+ * limits; cgroup_get_tree() in kernel/cgroup/cgroup.c of Linux. So that container gets a bind of the machine's mount,
+ * which looks the same.
+ */
+function cgroupMount(mount: OciMount, spec: OciSpec): OciMount {
+  const namespaces = spec.linux?.namespaces ?? [];
+  if (mount.type !== "cgroup" && mount.type !== "cgroup2") return mount;
+  if (namespaces.some(({ type, path }) => type === "cgroup" && !path)) return mount;
+  return { ...mount, type: "bind", source: CGROUP_MOUNT, options: ["bind", ...(mount.options ?? [])] };
+}
+
+/**
  * The spec that the runtime gets: generated files bound in, the cgroup the agent's choice, and no Windows
  * section. The host's object is left as it was.
  */
 export function standaloneSpec(
   spec: OciSpec,
-  options: { bundlePath: string; cgroupsPath: string; files: readonly GeneratedFile[] },
+  options: {
+    bundlePath: string;
+    cgroupsPath: string;
+    files: readonly GeneratedFile[];
+    /** The machine has cgroup v2 alone. */
+    unifiedCgroups: boolean;
+  },
 ): OciSpec {
   const readonly = spec.root?.readonly === true ? ["ro"] : [];
   const mounts: OciMount[] = options.files.map((file) => ({
@@ -55,7 +76,10 @@ export function standaloneSpec(
     ...rest,
     // Without one it would have the agent's, which the kernel is told to spare.
     process: { ...spec.process, oomScoreAdj: spec.process.oomScoreAdj ?? 0 },
-    mounts: [...(spec.mounts ?? []), ...mounts],
+    mounts: [
+      ...(spec.mounts ?? []).map((mount) => (options.unifiedCgroups ? cgroupMount(mount, spec) : mount)),
+      ...mounts,
+    ],
     linux: { ...spec.linux, cgroupsPath: options.cgroupsPath },
   };
 }

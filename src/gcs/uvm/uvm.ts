@@ -51,6 +51,7 @@ export class Uvm {
   /** Creations under way: close() waits for them, so that what they make is deleted, too. */
   readonly #creating = new Set<Promise<UvmContainer>>();
   #isClosing = false;
+  #unifiedCgroups: boolean | undefined;
   /** Processes outside any container. */
   readonly processes = new ProcessTable("the utility VM");
 
@@ -116,7 +117,7 @@ export class Uvm {
       });
       const spec = standaloneSpec(
         { ...settings.spec, process: { ...settings.spec.process, user } },
-        { bundlePath: settings.bundlePath, cgroupsPath, files },
+        { bundlePath: settings.bundlePath, cgroupsPath, files, unifiedCgroups: this.#hasUnifiedCgroups() },
       );
       const bundle = await writeBundle(settings.bundlePath, spec, files);
       undo.push(`remove the bundle of ${id}`, () => bundle.remove());
@@ -142,6 +143,15 @@ export class Uvm {
       }
       throw error;
     }
+  }
+
+  #hasUnifiedCgroups(): boolean {
+    try {
+      this.#unifiedCgroups ??= detectCgroupLayout().version === 2;
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code !== "CGROUP_UNAVAILABLE") throw error;
+    }
+    return this.#unifiedCgroups ?? false;
   }
 
   /** Removes a stopped container and frees its id. @throws AgentError SYSTEM_NOT_FOUND, INVALID_STATE */

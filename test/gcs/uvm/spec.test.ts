@@ -63,7 +63,12 @@ await t.test(
   async (t) => {
     const before = structuredClone(spec);
     const files = generatedFiles(spec, "uvm");
-    const edited = standaloneSpec(spec, { bundlePath: "/b", cgroupsPath: "/pods/c1", files });
+    const edited = standaloneSpec(spec, {
+      bundlePath: "/b",
+      cgroupsPath: "/pods/c1",
+      files,
+      unifiedCgroups: true,
+    });
     t.same(spec, before, "the host's own object is not changed");
     t.equal(edited.linux?.cgroupsPath, "/pods/c1");
     t.equal(edited.linux?.resources?.memory?.limit, 9223372036854771712n);
@@ -76,3 +81,22 @@ await t.test(
     ]);
   },
 );
+
+await t.test("no runtime mounts cgroup2 anew from the machine's own namespace", async (t) => {
+  const cgroup = {
+    destination: "/sys/fs/cgroup",
+    type: "cgroup",
+    source: "cgroup",
+    options: ["nosuid", "ro"],
+  };
+  const edit = (namespaces: { type: string; path?: string }[], unifiedCgroups = true) =>
+    standaloneSpec(
+      { ...spec, mounts: [cgroup], linux: { namespaces } },
+      { bundlePath: "/b", cgroupsPath: "/pods/c1", files: [], unifiedCgroups },
+    ).mounts;
+  const bound = [{ ...cgroup, type: "bind", source: "/sys/fs/cgroup", options: ["bind", "nosuid", "ro"] }];
+  t.same(edit([{ type: "pid" }]), bound);
+  t.same(edit([{ type: "cgroup", path: "/proc/1/ns/cgroup" }]), bound, "one to join may be the machine's");
+  t.same(edit([{ type: "cgroup" }]), [cgroup], "in a namespace of its own it changes nothing");
+  t.same(edit([{ type: "pid" }], false), [cgroup], "version 1 has no such flag");
+});
