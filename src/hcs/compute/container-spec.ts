@@ -33,6 +33,11 @@ interface FirstProcess {
   readonly mounts: readonly GuestMount[];
 }
 
+/** Ids may hold a +, which no host name may. */
+function hostnameOf(id: string): string {
+  return id.replaceAll("+", "-").slice(0, 63);
+}
+
 /**
  * The OCI spec of a container that its document describes without one.
  * @param first its first process, and what it sees of the VM beside the document's directories
@@ -110,7 +115,7 @@ async function makeSpec(
     rootReadonly: root.readonly,
     temporaryDirectories: root.temporaryDirectories,
     terminal: parameters.EmulateConsole === true,
-    hostname: document.GuestOs?.HostName ?? id.slice(0, 63),
+    hostname: document.GuestOs?.HostName ?? hostnameOf(id),
     cgroupNamespace: uvm.hasUnifiedCgroups,
     ...(uvm.maximumOpenFiles !== undefined && { maximumOpenFiles: uvm.maximumOpenFiles }),
     security: securityOf(document),

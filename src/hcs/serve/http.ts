@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { chmodSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -93,6 +94,8 @@ export async function readBytes(request: IncomingMessage): Promise<Buffer> {
 export async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
   const bytes = await readBytes(request);
   if (bytes.length === 0) return {};
+  // Decoding would put something else in the place of what is none.
+  if (!isUtf8(bytes)) throw new AgentError("INVALID_JSON", "the request's body is not UTF-8");
   const body = parseJson(bytes.toString());
   if (typeof body === "object" && body !== null && !Array.isArray(body))
     return body as Record<string, unknown>;
