@@ -32,6 +32,9 @@ import {
   startRelayEngine,
 } from "../support.ts";
 
+/** The guest has no transport but the loopback, which the agent would not take for its host. */
+const loopback = new VsockTransport(vsockCid.local);
+
 const mebibyte = 1024 * 1024;
 let nextPort = 5000;
 
@@ -46,7 +49,7 @@ async function dial<Wanted extends "stdin" | "stdout" | "stderr">(
     return listen({ cid: vsockCid.any, port });
   });
   const [set, ...fds] = await Promise.all([
-    connectStdio(new VsockTransport(), ports as StdioPorts),
+    connectStdio(loopback, ports as StdioPorts),
     ...listeners.map((listener) => listener.acceptFd()),
   ]);
   for (const listener of listeners) listener.close();
@@ -189,14 +192,20 @@ const checks: Record<string, () => Promise<void>> = {
     right.close();
   },
   "a port that nobody listens on": async () => {
-    const dialled = new VsockTransport().dial(4999, { stream: "stdout", timeoutMs: 200 });
+    const dialled = loopback.dial(4999, { stream: "stdout", timeoutMs: 200 });
     await assert.rejects(dialled, { code: "DIAL_FAILED" });
   },
   "a host that listens a moment later": async () => {
-    const dialled = new VsockTransport().dial(4998);
+    const dialled = loopback.dial(4998);
     await pause(100);
     const listener = listen({ cid: vsockCid.any, port: 4998 });
     (await dialled).close();
+    listener.close();
+  },
+  "who listens here is not taken for the host": async () => {
+    const listener = listen({ cid: vsockCid.any, port: 4997 });
+    const dialled = new VsockTransport().dial(4997, { stream: "bridge", timeoutMs: 2000 });
+    await assert.rejects(dialled, { code: "DIAL_FAILED", message: /is not the host/ });
     listener.close();
   },
 };
