@@ -14,6 +14,8 @@ export interface ArchiveFile {
   readonly file: string;
   /** Bytes. */
   readonly size: number;
+  /** What the archive's signed lists say of its contents: "SHA256:0123...". */
+  readonly hash: string;
 }
 
 /**
@@ -111,7 +113,9 @@ export class Archive {
   /** The files of these packages and of all that they need to run, on a machine with nothing. */
   async closure(names: readonly string[]): Promise<ArchiveFile[]> {
     const options = ["--print-uris", "--yes", "--no-install-recommends"];
-    return archiveFiles(await this.#apt(["apt-get", "install", ...options, ...names]));
+    const needed = archiveFiles(await this.#apt(["apt-get", "install", ...options, ...names]));
+    // What an installation tells of each is its MD5 alone, whatever else is known.
+    return await this.files(needed.map(({ name }) => name));
   }
 
   async download(names: readonly string[], directory: string): Promise<void> {
@@ -183,8 +187,8 @@ async function findMirror(): Promise<Mirror> {
 }
 
 function archiveFiles(listing: string): ArchiveFile[] {
-  return [...listing.matchAll(/^'[^']+' (\S+) (\d+)/gm)].map((match) => {
+  return [...listing.matchAll(/^'[^']+' (\S+) (\d+)(?: (\S+))?/gm)].map((match) => {
     const file = match[1] ?? "";
-    return { name: file.split("_")[0] ?? "", file, size: Number(match[2]) };
+    return { name: file.split("_")[0] ?? "", file, size: Number(match[2]), hash: match[3] ?? "" };
   });
 }

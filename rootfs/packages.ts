@@ -12,6 +12,7 @@ import path from "node:path";
 import { AgentError } from "../src/errors.ts";
 import { Archive, type ArchiveFile } from "./archive.ts";
 import { run } from "./command.ts";
+import { isRecorded, treeHash } from "./verify.ts";
 
 export interface Unpacked {
   readonly name: string;
@@ -28,8 +29,8 @@ const followed = /^(z?lib|linux-(image|modules|binary)-)/;
 interface Resolved {
   /** What was asked for, with the rule by which dependencies were followed. */
   readonly wanted: readonly string[];
-  /** File names of the .debs: NAME_VERSION_ARCHITECTURE.deb */
-  readonly files: readonly string[];
+  /** The .debs: NAME_VERSION_ARCHITECTURE.deb, and what the archive's signed lists say of their contents. */
+  readonly files: readonly { readonly file: string; readonly hash: string }[];
 }
 
 export interface PackageOptions {
@@ -61,7 +62,7 @@ export async function unpackPackages(
   for (const file of files) {
     const [name = "", version = ""] = path.basename(file).split("_");
     const directory = path.join(options.cache, "unpacked", path.basename(file, ".deb"));
-    if (!existsSync(directory)) {
+    if (!isUnpacked(directory)) {
       if (!told) options.say("unpacking packages");
       told = true;
       await unpack(file, directory);
@@ -72,7 +73,7 @@ export async function unpackPackages(
 }
 
 /**
- * Paths of the .debs that `resolve` names, downloaded.
+ * Paths of the .debs that `resolve` names, downloaded. Each is compared with its recorded hash before every use.
  * @param list keeps the answer, for as long as `wanted` is the same.
  */
 export async function packageFiles(
@@ -90,8 +91,10 @@ export async function packageFiles(
     const archive = await Archive.open(path.join(cache, "apt", suite), suite);
     await archive.update();
     const found = await resolve(archive);
-    resolved = { wanted, files: found.map(({ file }) => file) };
-    const missing = found.filter(({ file }) => !existsSync(path.join(debs, file)));
+    resolved = { wanted, files: found.map(({ file, hash }) => ({ file, hash })) };
+    const missing = found.filter(({ file, hash }) => !isRecorded(path.join(debs, file), hash));
+    // apt takes one that is there for downloaded, and follows a link.
+    for (const { file } of missing) rmSync(path.join(debs, file), { recursive: true, force: true });
     if (missing.length > 0) {
       const megabytes = missing.reduce((sum, { size }) => sum + size, 0) / 1e6;
       say(`downloading ${missing.length} packages, ${megabytes.toFixed(1)} MB`);
@@ -100,15 +103,26 @@ export async function packageFiles(
         debs,
       );
     }
+    for (const { file, hash } of missing) {
+      if (isRecorded(path.join(debs, file), hash)) continue;
+      throw new AgentError(
+        "HELPER_FAILED",
+        `${path.join(debs, file)} is not what the archive has (${hash}); build the image again`,
+      );
+    }
     writeFileSync(listFile, JSON.stringify(resolved, undefined, 1));
   }
-  return resolved.files.map((file) => path.join(debs, file));
+  return resolved.files.map(({ file }) => path.join(debs, file));
 }
 
 function readResolved(listFile: string, wanted: readonly string[], debs: string): Resolved | undefined {
   if (!existsSync(listFile)) return undefined;
   const list = JSON.parse(readFileSync(listFile, "utf8")) as Resolved;
-  const whole = list.files.every((file) => existsSync(path.join(debs, file)));
+  // Lists of earlier versions are names alone.
+  const whole = list.files.every(
+    ({ file = "", hash }: Partial<Resolved["files"][number]>) =>
+      file !== "" && isRecorded(path.join(debs, file), hash),
+  );
   return whole && list.wanted.join() === wanted.join() ? list : undefined;
 }
 
@@ -125,11 +139,21 @@ async function withLibraries(archive: Archive, wanted: readonly string[]): Promi
   return [...found].sort();
 }
 
+/** What was unpacked has its hash beside it, and is unpacked again when it is not the same any more. */
+function isUnpacked(directory: string): boolean {
+  const recorded = `${directory}.sha256`;
+  if (!existsSync(directory) || !existsSync(recorded)) return false;
+  return readFileSync(recorded, "utf8").trim() === treeHash(directory);
+}
+
 async function unpack(deb: string, directory: string): Promise<void> {
+  rmSync(directory, { recursive: true, force: true });
+  rmSync(`${directory}.sha256`, { force: true });
   const partial = `${directory}.partial`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true });
   await run(["dpkg-deb", "-x", deb, partial], { remedy: "use Debian 12 or newer, or a container of it" });
+  writeFileSync(`${directory}.sha256`, `${treeHash(partial)}\n`, { flag: "wx" });
   renameSync(partial, directory);
 }
 
