@@ -2,9 +2,10 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { constants } from "node:os";
 import type { Readable } from "node:stream";
 import t, { test } from "tap";
-import { eventually, memoryOf, TestService } from "./support.ts";
+import { eventually, memoryOf, resultOf, TestService } from "./support.ts";
 
 t.setTimeout(240_000);
 
@@ -147,7 +148,10 @@ test("logs: both streams, lines, times, follow", { timeout: 120_000 }, async (t)
   ]) {
     t.match(await service.lcow(["logs", ...option, "c"]), { status: 2 }, option.join(" "));
   }
-  t.match(await pipeline(service, "logs c", "head -n 1"), { stdout: "out1\nexit 141\n" });
+  t.match(await pipeline(service, "logs c", "head -n 1"), {
+    stdout: /^out1\nexit (0|141)\n$/,
+    stderr: /^(err\d\n)+$/,
+  });
 });
 
 test("logs --follow across the log's files, of many small writes and of large ones", {
@@ -187,4 +191,39 @@ test("a full disk loses the log, never the container", { timeout: 120_000 }, asy
   const told = (await service.lcow(["logs", "c"])).stderr.matchAll(/(\d+) bytes of output/g);
   const sumOf = [...told].reduce((total, [, bytes]) => total + Number(bytes), 0);
   t.equal(sumOf, await lost(), "what is lost is told, all of it");
+});
+
+test("start --attach and signals, as under run", async (t) => {
+  const service = new TestService(t);
+  await service.start();
+  const start = async (script: string, until: string) => {
+    const id = `c${script.length}`;
+    await service.ok("create", "--local", id, "--", "/bin/sh", "-c", script);
+    const client = service.spawn(["start", "-a", id]);
+    let shown = "";
+    client.stdout?.on("data", (chunk: Buffer) => {
+      shown += chunk;
+    });
+    const ended = resultOf(client);
+    await eventually(() => shown.includes(until));
+    return { client, ended, id };
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGUSR2"] as const) {
+    const number = constants.signals[signal];
+    const script = `trap 'echo got; exit ${number}' ${number}; echo up; while :; do sleep 0.05; done`;
+    const { client, ended, id } = await start(script, "up");
+    client.kill(signal);
+    t.strictSame(await ended, { status: number, stdout: "up\ngot\n", stderr: "" }, signal);
+    await service.ok("rm", id);
+  }
+  // The first is passed on, and after a while says what the second does.
+  const { client, ended } = await start("trap '' 2; echo deaf; while :; do sleep 0.05; done", "deaf");
+  let said = "";
+  client.stderr?.on("data", (chunk: Buffer) => {
+    said += chunk;
+  });
+  client.kill("SIGINT");
+  await eventually(() => /Ctrl-C again kills it/.test(said));
+  client.kill("SIGINT");
+  t.match(await ended, { status: 137, stderr: /killing the command/ });
 });
