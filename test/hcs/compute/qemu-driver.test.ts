@@ -5,6 +5,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "tap";
 import * as hcs from "../../../src/hcs/index.ts";
+import { copyRootfs } from "../../helpers/rootfs.ts";
+import { treeDigest } from "../../helpers/tree-digest.ts";
 import { rejection, run, runningContainer } from "./support.ts";
 
 const out = new URL("../../../out/", import.meta.url).pathname;
@@ -76,6 +78,20 @@ test("a virtual machine by its document: disks, adapters, memory, pause and resu
       0: { MappedVirtualDisks: { 3: { HostPath: `${directory}/boot.raw`, ReadOnly: true } } },
     },
   });
+
+  const root = copyRootfs(`${directory}/root`);
+  const untouched = treeDigest(root);
+  for (const Storage of [{ Path: root }, {}]) {
+    const own = await runningContainer(service, "own", { Storage });
+    const CommandLine = "touch /file 2>&1 || echo read-only; pwd";
+    const shown = await run(own, { CommandLine, WorkingDirectory: "/new/dir" });
+    t.match(shown, { output: /^(.*read-only\n)?\/new\/dir\n$/is, code: 0 });
+    await own.wait();
+    await own.close();
+  }
+  t.equal(treeDigest(root), untouched, "a root stays as it is");
+  const disks = await run(vm, { CommandLine: "/bin/sh -c 'ls -d /run/lcow /run/mounts/scsi/*; true'" });
+  t.equal(disks.output, "", "the disks of their roots are taken away again");
 
   const container = await runningContainer(service, "container", { Memory: { SizeInMB: 64 } });
   const init = await container.createProcess({
