@@ -39,6 +39,8 @@ async function boot(found: ParsedArguments): Promise<number> {
       progress,
       signals.aborted,
     );
+    const started = uvm;
+    signals.forceWith(() => void started.close({ force: true }).catch(() => undefined));
     const terminal = isatty(0);
     const size = terminal ? windowSize() : undefined;
     const shell = await uvm.guest.createProcess({

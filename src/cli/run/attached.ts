@@ -32,6 +32,7 @@ export async function waitAttached(process: GuestProcess, attached: Attached): P
     });
     if (takesInput) copyInput(process);
     const status = await process.wait();
+    signals.exited();
     await Promise.race([output, signals.gaveUp]);
     if (lost === undefined || lost.code === "EPIPE") return status;
     say(`standard output could not be written: ${lost.message}`);

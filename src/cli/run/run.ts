@@ -42,6 +42,8 @@ export async function run(options: RunOptions): Promise<number> {
   let uvm: UtilityVm | undefined;
   try {
     uvm = await startUtilityVm(options, progress, signals.aborted);
+    const started = uvm;
+    signals.forceWith(() => void started.close({ force: true }).catch(() => undefined));
     return await runContainer(uvm, options, signals, progress);
   } catch (error) {
     await progress.done();

@@ -35,6 +35,9 @@ export interface SignalTarget {
  * A container's init is not ended by a signal it has no handler for; pid_namespaces(7). So a signal that asks for
  * the end is followed by SIGKILL: at the second Ctrl-C, or after a grace period.
  *
+ * A guest may answer to none of that. Where the command's machine is ours, forceWith() says how to end it without asking
+ * the guest: that follows when the command outlives SIGKILL, and at any further signal while cleaning up.
+ *
  * One for a whole verb: make it first, forwardTo() once there is a command, stop() when it has ended.
  */
 export class SignalForwarder {
@@ -47,7 +50,11 @@ export class SignalForwarder {
   #target: SignalTarget | undefined;
   #isStopped = false;
   #interrupts = 0;
+  /** The first that asked for the end of the command. */
+  #asked: number | undefined;
   #received: number | undefined;
+  #force: (() => void) | undefined;
+  #hasExited = false;
 
   /** @param say tells the user something. */
   constructor(say: (text: string) => void) {
@@ -68,7 +75,7 @@ export class SignalForwarder {
     return this.#gaveUp.promise;
   }
 
-  /** 128+N for the signal that aborted the start. */
+  /** 128+N for the signal that aborted the start, or ended a machine whose guest did not answer. */
   get abortStatus(): number | undefined {
     return this.#received === undefined ? undefined : 128 + this.#received;
   }
@@ -77,6 +84,16 @@ export class SignalForwarder {
     this.#target = target;
     for (const number of this.#pending) this.#send(number);
     this.#pending.clear();
+  }
+
+  /** @param force ends the command's machine, or agent, whatever its guest does */
+  forceWith(force: () => void): void {
+    this.#force = force;
+  }
+
+  /** The command itself has ended; its output may still be on its way. */
+  exited(): void {
+    this.#hasExited = true;
   }
 
   /**
@@ -98,11 +115,19 @@ export class SignalForwarder {
 
   #onEnding(name: (typeof ENDING)[number]): void {
     const number = constants.signals[name];
-    if (this.#target === undefined) {
-      if (!this.#isStopped) this.#received ??= number;
-      this.#abort.abort();
+    if (this.#isStopped || (this.#target === undefined && this.#received !== undefined)) {
+      this.#force?.();
       return;
     }
+    if (this.#target === undefined) {
+      this.#received = number;
+      this.#abort.abort();
+      // A guest that does not answer keeps the start from being given up.
+      this.#after(HINT_MS, () => this.#force && this.#say("giving up the start; once more ends it at once"));
+      this.#after(GRACE_MS, () => this.#force?.());
+      return;
+    }
+    this.#asked ??= number;
     if (name === "SIGINT" && ++this.#interrupts >= 2) {
       this.#kill("interrupted again");
       return;
@@ -121,7 +146,17 @@ export class SignalForwarder {
   #kill(why: string): void {
     this.#say(`${why}: killing the command (SIGKILL)`);
     this.#send(constants.signals.SIGKILL);
-    this.#after(OUTPUT_MS, this.#gaveUp.resolve);
+    this.#after(OUTPUT_MS, () => {
+      this.#gaveUp.resolve();
+      if (!this.#hasExited) this.#endMachine();
+    });
+  }
+
+  #endMachine(): void {
+    if (this.#force === undefined) return;
+    this.#say("the command outlives SIGKILL, as a guest does that does not answer: ending what it runs in");
+    this.#received = this.#asked;
+    this.#force();
   }
 
   #send(signal: number): void {
