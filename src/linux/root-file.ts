@@ -15,6 +15,8 @@ const DEADLINE_MS = 5_000;
 const MAXIMUM_READS_OF_ROOT = 4;
 const MAXIMUM_READS = 64;
 
+export type { RootFile };
+
 /**
  * The lines of a text file, without blanks around them. Each character is a byte (`latin1`): compare with
  * `asBytes(text)`.
@@ -58,9 +60,9 @@ export async function refuseSpecialFile(root: string, path: string): Promise<voi
 }
 
 /**
- * The beginning of a regular file.
+ * The beginning of a regular file, or what kind of file it is.
  * @param maximum bytes; 0 only looks whether it is there.
- * @returns "absent", or "unknown" for anything that is not to be read: no regular file, one that the kernel refuses.
+ * @returns "absent", or "unknown" where the kernel refuses to look.
  * @throws AgentError SYSTEM_CALL_FAILED when there is no answer within 5 s.
  */
 export async function readHeadInRoot(
@@ -68,15 +70,18 @@ export async function readHeadInRoot(
   path: string,
   maximum: number,
 ): Promise<RootFile | "absent" | "unknown"> {
-  let file: RootFile | undefined;
   try {
-    file = await read(root, path, maximum);
+    return (await read(root, path, maximum)) ?? "absent";
   } catch (error) {
     if (error instanceof AgentError && isSystemError(error.cause)) return "unknown";
     throw error;
   }
-  if (file === undefined) return "absent";
-  return (file.mode & constants.S_IFMT) === constants.S_IFREG ? file : "unknown";
+}
+
+/** @returns such as "a FIFO"; undefined for a regular file. */
+export function specialKind({ mode }: RootFile): string | undefined {
+  const kind = mode & constants.S_IFMT;
+  return kind === constants.S_IFREG ? undefined : (kinds.get(kind) ?? "something else");
 }
 
 /** UTF-8 bytes, each a character. */
@@ -140,10 +145,9 @@ const kinds = new Map([
   [constants.S_IFSOCK, "a socket"],
 ]);
 
-function checkKind(path: string, { mode }: RootFile): void {
-  const kind = mode & constants.S_IFMT;
-  if (kind === constants.S_IFREG) return;
-  const is = kinds.get(kind) ?? "something else";
+function checkKind(path: string, file: RootFile): void {
+  const is = specialKind(file);
+  if (is === undefined) return;
   throw new AgentError(
     "INVALID_DATA",
     `the container's ${path} is ${is}, not a regular file; replace it in the image`,

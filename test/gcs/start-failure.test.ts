@@ -1,4 +1,5 @@
 /** What a host is told of a process that could not be started, and what becomes of its container. */
+import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import t from "tap";
 import type { ErrorCode } from "../../src/errors.ts";
@@ -52,11 +53,22 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
     unlinked: dynamicProgram("/lib/nonesuch.so"),
     script: "#! /bin/nonesuch -x\n",
     nameless: "#!\n",
+    circle: "#!/circle\n",
+    first: "#!/script\n",
+    wraps: "#!/text\n",
+    useless: "#!/plain\n",
+    directory: "#!/bin\n",
+    queue: "#!/fifo\n",
+    linked: dynamicProgram("/plain"),
+    scripted: dynamicProgram("/good"),
+    deep: "#!/good\n",
     good: "#!/bin/sh -e\nexit 0\n",
   };
   for (const [name, content] of Object.entries(programs))
     writeFileSync(`${rootfs}/${name}`, content, { mode: 0o755 });
   symlinkSync("loop", `${rootfs}/loop`);
+  execFileSync("mkfifo", ["-m", "755", `${rootfs}/fifo`]);
+  execFileSync("mknod", ["-m", "755", `${rootfs}/device`, "c", "1", "3"]);
   const bundle = (id: string) => `${agent.directory}/c/${id}`;
   const create = (id: string, process: object = {}) =>
     host.request(
@@ -99,7 +111,18 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
     [{ args: ["/foreign"] }, "COMMAND_NOT_EXECUTABLE", /executed: it is a program for another processor/],
     [{ args: ["/unlinked"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/lib\/nonesuch.so" is not there/],
     [{ args: ["/script"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/bin\/nonesuch" is not there/],
-    [{ args: ["/nameless"] }, "COMMAND_NOT_EXECUTABLE", /its first line names no interpreter/],
+    [{ args: ["/nameless"] }, "COMMAND_NOT_EXECUTABLE", /it names no interpreter behind #!/],
+    [{ args: ["/fifo"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/fifo" cannot be executed: it is a FIFO/],
+    [{ args: ["fifo"], env: ["PATH=/"] }, "COMMAND_NOT_EXECUTABLE", /cannot be executed: it is a FIFO/],
+    [{ args: ["/device"] }, "COMMAND_NOT_EXECUTABLE", /cannot be executed: it is a character device/],
+    [{ args: ["/circle"] }, "COMMAND_NOT_EXECUTABLE", /its interpreters are scripts without end/],
+    [{ args: ["/first"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/bin\/nonesuch" is not there/],
+    [{ args: ["/wraps"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/text" is no program/],
+    [{ args: ["/useless"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/plain" is not executable/],
+    [{ args: ["/directory"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/bin" is a directory/],
+    [{ args: ["/queue"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/fifo" is a FIFO/],
+    [{ args: ["/linked"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/plain" is not executable/],
+    [{ args: ["/scripted"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/good" is no ELF file/],
     [{ cwd: "/plain" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain" cannot be used: /],
     [{ cwd: "/plain/x" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain\/x" cannot be used: /],
     [{ cwd: "relative" }, "INVALID_WORKING_DIRECTORY", /^working directory "relative" cannot be used: /],
@@ -142,7 +165,7 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
     }
     const fine = await host.request("ExecuteProcess", executeBody("c", execParameters(["/bin/true"])));
     t.equal(fine.Result, 0);
-    for (const args of [["/good"], ["sh", "-c", "exit 0"]]) {
+    for (const args of [["/good"], ["/deep"], ["sh", "-c", "exit 0"]]) {
       const reply = await host.request("ExecuteProcess", executeBody("c", execParameters(args)));
       const wait = { ContainerId: "c", ProcessId: reply.ProcessId, TimeoutInMs: 20_000 };
       t.match(await host.request("WaitForProcess", wait), { Result: 0, ExitCode: 0 }, args.join(" "));

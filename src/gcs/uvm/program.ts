@@ -5,8 +5,8 @@
 import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AgentError } from "../../errors.ts";
-import { HEAD_SIZE, inspectExecutable } from "../../linux/executable.ts";
-import { readHeadInRoot } from "../../linux/root-file.ts";
+import { HEAD_SIZE, inspectExecutable, isElf, MAXIMUM_SCRIPTS } from "../../linux/executable.ts";
+import { type RootFile, readHeadInRoot, specialKind } from "../../linux/root-file.ts";
 import type { OciProcess } from "../../runtime/runtime.ts";
 import { describeStartFailure, type StartFailure } from "../../start-failure.ts";
 
@@ -28,17 +28,43 @@ export function checkProcess(process: OciProcess): void {
  */
 export async function refuseProgram(process: OciProcess, initPid: number): Promise<void> {
   const root = `/proc/${initPid}/root`;
-  const head = await findProgram(process, root);
-  if (head === undefined) return;
-  const { refused, interpreter } = inspectExecutable(head);
-  if (refused !== undefined) {
-    if (!hasFurtherFormats()) throw refusal(process, refused);
-    return;
+  let file = await findProgram(process, root);
+  for (let scripts = 0; file !== undefined; scripts++) {
+    const kind = specialKind(file);
+    if (kind !== undefined) throw refusal(process, `${file.name} is ${kind}`);
+    const { refused, interpreter, linker } = inspectExecutable(file.bytes);
+    if (refused !== undefined) {
+      if (!hasFurtherFormats()) throw refusal(process, `${file.name} ${refused}`);
+      return;
+    }
+    if (linker !== undefined) {
+      const found = await findInterpreter(process, root, linker);
+      if (found !== undefined && !isElf(found.bytes)) throw refusal(process, `${found.name} is no ELF file`);
+      return;
+    }
+    if (interpreter === undefined) return;
+    if (scripts === MAXIMUM_SCRIPTS) throw refusal(process, "its interpreters are scripts without end");
+    file = await findInterpreter(process, root, interpreter);
   }
+}
+
+interface Found extends RootFile {
+  /** In a sentence about the command. */
+  readonly name: string;
+}
+
+/** @returns undefined where only the kernel can tell. @throws AgentError COMMAND_NOT_EXECUTABLE */
+async function findInterpreter(process: OciProcess, root: string, path: string): Promise<Found | undefined> {
   // A relative one is looked for where the process will be.
-  if (interpreter?.startsWith("/") && (await readHeadInRoot(root, interpreter, 0)) === "absent") {
-    throw refusal(process, `its interpreter ${JSON.stringify(interpreter)} is not there`);
-  }
+  if (!path.startsWith("/")) return undefined;
+  const file = await readHeadInRoot(root, path, HEAD_SIZE);
+  if (file === "unknown") return undefined;
+  const name = `its interpreter ${JSON.stringify(path)}`;
+  if (file === "absent") throw refusal(process, `${name} is not there`);
+  const kind = specialKind(file);
+  if (kind !== undefined) throw refusal(process, `${name} is ${kind}`);
+  if ((file.mode & EXECUTABLE_BITS) === 0) throw refusal(process, `${name} is not executable`);
+  return { ...file, name };
 }
 
 function refusal(
@@ -53,7 +79,7 @@ function refusal(
 async function findProgram(
   { args = [], env = [], cwd = "/" }: OciProcess,
   root: string,
-): Promise<Buffer | undefined> {
+): Promise<Found | undefined> {
   const [command = ""] = args;
   const path = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? "";
   const candidates = command.includes("/")
@@ -62,7 +88,9 @@ async function findProgram(
   for (const candidate of candidates) {
     if (!candidate.startsWith("/")) continue;
     const file = await readHeadInRoot(root, candidate, HEAD_SIZE);
-    if (typeof file !== "string" && (file.mode & EXECUTABLE_BITS) !== 0) return file.bytes;
+    if (typeof file === "string" || (file.mode & EXECUTABLE_BITS) === 0) continue;
+    // A directory's bits are another permission: runtimes pass it by, and name it where it is the only one.
+    if (specialKind(file) !== "a directory") return { ...file, name: "it" };
   }
   return undefined;
 }
