@@ -80,8 +80,9 @@ tap.test("nobody in the machine is taken for its host", async (t) => {
     "the way to the host is for root alone",
   );
   t.equal(
-    await inMachine("ls /run/vsock | grep -c -e '_1$' -e '_109$' -e '_1073741824$'"),
-    "0\n",
+    // By name: a list of all races with the sockets of this very process, which serve once as well.
+    await inMachine("for port in 1 109 1073741824; do ls /run/vsock/*_$port 2>/dev/null; done; echo listed"),
+    "listed\n",
     "ports that serve once take no further dial",
   );
 
