@@ -9,9 +9,9 @@ import { ContainerExits } from "./container-exits.ts";
 import { GuestContainer } from "./guest-container.ts";
 import { GuestProcess, type ProcessHost } from "./guest-process.ts";
 import { HostBridge } from "./host-bridge.ts";
-import type { HostListener, HostTransport } from "./host-transport.ts";
 import type { RequestOptions } from "./pending-request.ts";
 import { StdioPorts, type WantedStreams } from "./stdio-channels.ts";
+import type { HostListener, HostTransport } from "./transport/host-transport.ts";
 
 const SCHEMA_VERSION = { Major: 2, Minor: 1 };
 /** A VM boots in seconds, in software emulation in tens of them. */

@@ -4,7 +4,7 @@ import { AgentError } from "../errors.ts";
 import { nodeFlags } from "../node-flags.ts";
 import { AgentOutput } from "./agent-output.ts";
 import type { AgentTraces } from "./agent-traces.ts";
-import { LoopHolder } from "./loop-holder.ts";
+import { LoopHolder } from "./transport/loop-holder.ts";
 
 /** The log may be held open by what the agent started and left behind. */
 const LAST_WORDS_TIMEOUT_MS = 200;

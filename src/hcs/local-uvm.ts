@@ -9,7 +9,7 @@ import type { GuestConnection } from "./guest-connection.ts";
 import { LocalAgent, type LocalAgentOptions } from "./local-agent.ts";
 import { inspectMachine, type Machine } from "./machine.ts";
 import { largestScratch, MOUNT_POINT_BYTES, resolveDirectory } from "./root-directory.ts";
-import { UnixHostTransport } from "./unix-host-transport.ts";
+import { UnixHostTransport } from "./transport/unix-host-transport.ts";
 import type { ContainerRoot, RootOptions, UtilityVm } from "./utility-vm.ts";
 
 const DIAL_TIMEOUT_MS = 30_000;

@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import t from "tap";
 import { GuestConnection } from "../../src/hcs/guest-connection.ts";
 import type { GuestContainer } from "../../src/hcs/guest-container.ts";
-import { UnixHostTransport } from "../../src/hcs/unix-host-transport.ts";
+import { UnixHostTransport } from "../../src/hcs/transport/unix-host-transport.ts";
 import { privateMemory, startAgent } from "../helpers/agent.ts";
 import { ociSpec } from "../helpers/bundle.ts";
 

@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { type Test, test } from "tap";
 import { AgentError } from "../../src/errors.ts";
 import { GuestConnection, type ListenOptions } from "../../src/hcs/guest-connection.ts";
-import { UnixHostTransport } from "../../src/hcs/unix-host-transport.ts";
+import { UnixHostTransport } from "../../src/hcs/transport/unix-host-transport.ts";
 import { encodeFrame } from "../../src/protocol/frame.ts";
 import { BRIDGE_PORT, requestTypeOf, responseTypeOf } from "../../src/protocol/messages.ts";
 import { dialPort, FakeGuest } from "./fake-guest.ts";

@@ -1,7 +1,7 @@
 /** A host that speaks frames and nothing above: what a test sends is exactly what the agent gets. */
 import type { Duplex } from "node:stream";
-import type { HostListener, HostTransport } from "../../src/hcs/host-transport.ts";
-import { UnixHostTransport } from "../../src/hcs/unix-host-transport.ts";
+import type { HostListener, HostTransport } from "../../src/hcs/transport/host-transport.ts";
+import { UnixHostTransport } from "../../src/hcs/transport/unix-host-transport.ts";
 import { encodeFrame, FrameDecoder } from "../../src/protocol/frame.ts";
 import { BRIDGE_PORT, type MessageName, requestTypeOf, responseTypeOf } from "../../src/protocol/messages.ts";
 

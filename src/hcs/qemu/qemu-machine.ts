@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { AgentError } from "../../errors.ts";
 import { printableLines } from "../../printable.ts";
-import { LoopHolder } from "../loop-holder.ts";
+import { LoopHolder } from "../transport/loop-holder.ts";
 import { FORWARDER_PORT_NAME } from "./command-line.ts";
 import type { ConsoleFile } from "./console-file.ts";
 import { ConsoleTail } from "./console-tail.ts";

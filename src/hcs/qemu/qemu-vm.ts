@@ -1,9 +1,9 @@
 import { closeSync } from "node:fs";
 import { access, constants } from "node:fs/promises";
 import { AgentError } from "../../errors.ts";
-import { ForwarderHostTransport } from "../forwarder-host-transport.ts";
-import type { HostTransport } from "../host-transport.ts";
-import { freeGuestCid, VsockHostTransport } from "../vsock-host-transport.ts";
+import { ForwarderHostTransport } from "../transport/forwarder-host-transport.ts";
+import type { HostTransport } from "../transport/host-transport.ts";
+import { freeGuestCid, VsockHostTransport } from "../transport/vsock-host-transport.ts";
 import { kvmWorks, whyNoKvm } from "./accelerator.ts";
 import { blockNode, type Choices, diskDevice, diskName, qemuArguments } from "./command-line.ts";
 import { DEFAULT_MEMORY_MIB, type Disk, type QemuConfig } from "./config.ts";

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { AgentError } from "../../errors.ts";
-import { descriptorOf } from "../socket-descriptor.ts";
+import { descriptorOf } from "../transport/socket-descriptor.ts";
 
 /** <sys/socket.h> of Linux on x86 and ARM. */
 const SOL_SOCKET = 1;

@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import t, { type Test } from "tap";
 import type { QemuConfig } from "../../../src/hcs/qemu/config.ts";
 import { QemuVm } from "../../../src/hcs/qemu/qemu-vm.ts";
-import { hashAll, randomChunks, randomNumbers, sendAll } from "../forwarder/stream-helpers.ts";
+import { hashAll, randomChunks, randomNumbers, sendAll } from "../transport/forwarder/stream-helpers.ts";
 import { testGuest } from "./test-guest.ts";
 
 // Emulated guests on a busy machine: each boot takes seconds, at times many.

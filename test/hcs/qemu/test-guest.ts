@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { buildForwarder, FORWARDER } from "../forwarder/forwarder-process.ts";
+import { buildForwarder, FORWARDER } from "../transport/forwarder/forwarder-process.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const KERNEL = join(ROOT, "out/kernel");

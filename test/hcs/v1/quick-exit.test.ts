@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { test } from "tap";
 import { GuestConnection } from "../../../src/hcs/guest-connection.ts";
 import * as hcs from "../../../src/hcs/index.ts";
-import { UnixHostTransport } from "../../../src/hcs/unix-host-transport.ts";
+import { UnixHostTransport } from "../../../src/hcs/transport/unix-host-transport.ts";
 import { FakeGuest } from "../fake-guest.ts";
 import { shortDirectory } from "../short-directory.ts";
 

@@ -1,8 +1,8 @@
-import { encodeHypervAddress, serviceIdOfPort } from "../../../native/hvsock/hyperv-address.ts";
-import { AgentError } from "../../errors.ts";
+import { encodeHypervAddress, serviceIdOfPort } from "../../../../native/hvsock/hyperv-address.ts";
+import { AgentError } from "../../../errors.ts";
+import { checkPort } from "../../port.ts";
 import { AcceptQueue } from "../accept-queue.ts";
 import type { AcceptOptions, HostListener, HostListenOptions, HostTransport } from "../host-transport.ts";
-import { checkPort } from "../port.ts";
 import type { NativeSockets } from "./native-sockets.ts";
 import { Reactor } from "./reactor.ts";
 import { SocketStream } from "./socket-stream.ts";

@@ -3,10 +3,13 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { ForwarderHostTransport, type ForwarderOptions } from "../../../src/hcs/forwarder-host-transport.ts";
-import { shortDirectory } from "../short-directory.ts";
+import {
+  ForwarderHostTransport,
+  type ForwarderOptions,
+} from "../../../../src/hcs/transport/forwarder-host-transport.ts";
+import { shortDirectory } from "../../short-directory.ts";
 
-const SOURCE = join(import.meta.dirname, "../../../native/forwarder");
+const SOURCE = join(import.meta.dirname, "../../../../native/forwarder");
 export const FORWARDER = join(SOURCE, "out/vsock-forwarder");
 
 export function buildForwarder(): void {

@@ -1,11 +1,11 @@
 import { chmodSync } from "node:fs";
 import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../../errors.ts";
+import { checkPort } from "../port.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import type { HostListener, HostListenOptions, HostTransport } from "./host-transport.ts";
 import { LoopHolder } from "./loop-holder.ts";
-import { checkPort } from "./port.ts";
 
 /** sizeof(sockaddr_un.sun_path) less the terminating NUL; unix(7). */
 const MAX_PATH_BYTES = 108 - 1;

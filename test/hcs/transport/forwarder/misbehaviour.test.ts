@@ -5,10 +5,10 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { type Duplex, duplexPair, type Readable } from "node:stream";
 import { test } from "tap";
-import { encodeFrame, encodeHeader, FrameType } from "../../../src/hcs/forwarder/frame.ts";
-import { ForwarderHostTransport } from "../../../src/hcs/forwarder-host-transport.ts";
-import { compileProgram } from "../../helpers/c-program.ts";
-import { shortDirectory } from "../short-directory.ts";
+import { encodeFrame, encodeHeader, FrameType } from "../../../../src/hcs/transport/forwarder/frame.ts";
+import { ForwarderHostTransport } from "../../../../src/hcs/transport/forwarder-host-transport.ts";
+import { compileProgram } from "../../../helpers/c-program.ts";
+import { shortDirectory } from "../../short-directory.ts";
 import { buildForwarder, FORWARDER, startGuest } from "./forwarder-process.ts";
 import { readAll } from "./stream-helpers.ts";
 

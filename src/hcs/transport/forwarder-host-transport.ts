@@ -1,10 +1,10 @@
 import type { Duplex } from "node:stream";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../../errors.ts";
+import { checkPort } from "../port.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import { Mux } from "./forwarder/mux.ts";
 import type { AcceptOptions, HostListener, HostListenOptions, HostTransport } from "./host-transport.ts";
 import { LoopHolder } from "./loop-holder.ts";
-import { checkPort } from "./port.ts";
 
 export interface ForwarderOptions {
   /** Tells why the channel was lost (the VM died, and how); its answer replaces the channel's own error. */

@@ -1,7 +1,7 @@
 /** The calls of Winsock in those of libc, over Unix sockets: what can be had of a Windows host on Linux. */
 import koffi from "koffi";
-import { decodeHypervAddress, portOfServiceId } from "../../../native/hvsock/index.ts";
-import type { Interest, NativeSockets, Ready } from "../../../src/hcs/windows/native-sockets.ts";
+import { decodeHypervAddress, portOfServiceId } from "../../../../native/hvsock/index.ts";
+import type { Interest, NativeSockets, Ready } from "../../../../src/hcs/transport/hyperv/native-sockets.ts";
 
 const [AF_UNIX, SOCK_STREAM, SOCK_NONBLOCK, EAGAIN, MSG_NOSIGNAL] = [1, 1, 0o4000, 11, 0x4000];
 const [POLLIN, POLLOUT, BROKEN] = [1, 4, 8 | 16 | 32];

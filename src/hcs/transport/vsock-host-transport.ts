@@ -1,11 +1,11 @@
 import { closeSync, openSync } from "node:fs";
 import { Duplex } from "node:stream";
-import type { Socket } from "../../native/hvsock/index.ts";
-import { AgentError } from "../errors.ts";
+import type { Socket } from "../../../native/hvsock/index.ts";
+import { AgentError } from "../../errors.ts";
+import { checkPort } from "../port.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import type { AcceptOptions, HostListener, HostListenOptions, HostTransport } from "./host-transport.ts";
 import { LoopHolder } from "./loop-holder.ts";
-import { checkPort } from "./port.ts";
 import { VsockPorts } from "./vsock-ports.ts";
 
 /** 0 to 2 have meanings of their own; vsock(7). */

@@ -3,9 +3,9 @@ import { writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { test } from "tap";
-import { AgentError } from "../../src/errors.ts";
-import { UnixHostTransport } from "../../src/hcs/unix-host-transport.ts";
-import { shortDirectory } from "./short-directory.ts";
+import { AgentError } from "../../../src/errors.ts";
+import { UnixHostTransport } from "../../../src/hcs/transport/unix-host-transport.ts";
+import { shortDirectory } from "../short-directory.ts";
 
 function dial(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {

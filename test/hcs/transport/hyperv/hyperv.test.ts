@@ -4,13 +4,17 @@ import { connect } from "node:net";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "tap";
-import { GuestConnection } from "../../../src/hcs/guest-connection.ts";
-import { HypervHostTransport } from "../../../src/hcs/windows/hyperv-host-transport.ts";
-import { listenForGuest } from "../../../src/hcs/windows/index.ts";
-import { decodePollEntries, encodePollEntries, Winsock } from "../../../src/hcs/windows/winsock.ts";
-import { startAgent } from "../../helpers/agent.ts";
-import { ociSpec } from "../../helpers/bundle.ts";
-import { shortDirectory } from "../short-directory.ts";
+import { listenForGuest } from "../../../../src/hcs/guest/listen-hyperv.ts";
+import { GuestConnection } from "../../../../src/hcs/guest-connection.ts";
+import { HypervHostTransport } from "../../../../src/hcs/transport/hyperv/hyperv-host-transport.ts";
+import {
+  decodePollEntries,
+  encodePollEntries,
+  Winsock,
+} from "../../../../src/hcs/transport/hyperv/winsock.ts";
+import { startAgent } from "../../../helpers/agent.ts";
+import { ociSpec } from "../../../helpers/bundle.ts";
+import { shortDirectory } from "../../short-directory.ts";
 import { LibcSockets } from "./libc-sockets.ts";
 
 const VM = "11223344-5566-7788-99aa-bbccddeeff00";

@@ -1,11 +1,11 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "tap";
-import { listen } from "../../native/hvsock/index.ts";
-import { VsockHostTransport } from "../../src/hcs/vsock-host-transport.ts";
-import { VsockPorts } from "../../src/hcs/vsock-ports.ts";
+import { listen } from "../../../native/hvsock/index.ts";
+import { VsockHostTransport } from "../../../src/hcs/transport/vsock-host-transport.ts";
+import { VsockPorts } from "../../../src/hcs/transport/vsock-ports.ts";
+import { shortDirectory } from "../short-directory.ts";
 import { hashAll, randomChunks, randomNumbers, readAll, sendAll } from "./forwarder/stream-helpers.ts";
-import { shortDirectory } from "./short-directory.ts";
 
 const DEADLINE = { timeoutMs: 20_000 };
 

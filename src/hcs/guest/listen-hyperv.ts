@@ -3,11 +3,11 @@
  * caller's part (HCS itself, or hcsshim's tools).
  */
 import { GuestConnection, type ListenOptions } from "../guest-connection.ts";
-import { HypervHostTransport } from "./hyperv-host-transport.ts";
-import { Winsock } from "./winsock.ts";
+import { HypervHostTransport } from "../transport/hyperv/hyperv-host-transport.ts";
+import { Winsock } from "../transport/hyperv/winsock.ts";
 
-export { HypervHostTransport } from "./hyperv-host-transport.ts";
-export { Winsock } from "./winsock.ts";
+export { HypervHostTransport } from "../transport/hyperv/hyperv-host-transport.ts";
+export { Winsock } from "../transport/hyperv/winsock.ts";
 
 let winsock: Winsock | undefined;
 
