@@ -1,7 +1,7 @@
 /** Roots of containers in a virtual machine: a directory's image as a read-only disk, and a layer above it. */
 import { AgentError } from "../errors.ts";
 import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
-import type { GuestConnection } from "./guest-connection.ts";
+import type { GuestConnection } from "./guest/guest-connection.ts";
 import { type LeasedImage, leaseLayerImage } from "./layers/layer-image.ts";
 import { makeScratchImage } from "./layers/scratch-disk.ts";
 import type { QemuVm } from "./qemu/qemu-vm.ts";

@@ -14,6 +14,7 @@ import { defaultService } from "./default-service.ts";
 
 export { AgentError, type ErrorCode } from "../errors.ts";
 export * from "./compute/cow.ts";
+export { createGuestContainer } from "./compute/create-guest-container.ts";
 export type {
   ComputeSystemDocument,
   ContainerDocument,
@@ -24,7 +25,6 @@ export type { HostModification, RunningVm, UtilityVmDriver } from "./compute/dri
 export * from "./compute/error-codes.ts";
 export * from "./compute/errors.ts";
 export type { ExactInteger } from "./compute/exact-integer.ts";
-export { createGuestContainer } from "./compute/guest-container.ts";
 export { LocalDriver } from "./compute/local-driver.ts";
 export type { WaitOptions } from "./compute/notification-hub.ts";
 export * from "./compute/notifications.ts";
@@ -39,7 +39,7 @@ export type { Timeouts } from "./compute/service-settings.ts";
 export { System } from "./compute/system.ts";
 export type { ContainerConfig } from "./compute/v1-config.ts";
 export { defaultService, setDriver } from "./default-service.ts";
-export type { GuestConnection } from "./guest-connection.ts";
+export type { GuestConnection } from "./guest/guest-connection.ts";
 export type { ContainerRoot, UtilityVm } from "./utility-vm.ts";
 /** Version 1 of the interface. */
 export * as v1 from "./v1/index.ts";

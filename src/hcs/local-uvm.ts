@@ -5,7 +5,7 @@ import { type AgentRecord, killAgent } from "./agent-record.ts";
 import { type AgentTraces, makePrivateDirectory, removeTraces, tracesIn } from "./agent-traces.ts";
 import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
 import type { Lease } from "./cache/entries.ts";
-import type { GuestConnection } from "./guest-connection.ts";
+import type { GuestConnection } from "./guest/guest-connection.ts";
 import { LocalAgent, type LocalAgentOptions } from "./local-agent.ts";
 import { inspectMachine, type Machine } from "./machine.ts";
 import { largestScratch, MOUNT_POINT_BYTES, resolveDirectory } from "./root-directory.ts";
@@ -65,7 +65,7 @@ export class LocalUvm implements UtilityVm {
       if (agent.pid !== undefined) options.onAgent?.({ pid: agent.pid, traces });
       // Loaded while the agent starts, which takes longer: the protocol's schemas are half of this program.
       const [{ GuestConnection }, machine] = await Promise.all([
-        import("./guest-connection.ts"),
+        import("./guest/guest-connection.ts"),
         inspectMachine(),
       ]);
       const guest = GuestConnection.on(transport, listener);

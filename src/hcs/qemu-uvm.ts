@@ -2,10 +2,10 @@ import { randomBytes } from "node:crypto";
 import { AgentError } from "../errors.ts";
 import { AgentOutput } from "./agent-output.ts";
 import { DiskRoots } from "./disk-roots.ts";
-import { GuestConnection } from "./guest-connection.ts";
+import { GuestConnection } from "./guest/guest-connection.ts";
+import { onceOnly } from "./guest/stdio-channels.ts";
 import type { QemuConfig } from "./qemu/config.ts";
 import { QemuVm } from "./qemu/qemu-vm.ts";
-import { onceOnly } from "./stdio-channels.ts";
 import type { ContainerRoot, RootOptions, UtilityVm } from "./utility-vm.ts";
 
 /** vsock ports of the host that the guest's command line names, as hcsshim's does. */

@@ -1,5 +1,5 @@
 import type { AgentError } from "../errors.ts";
-import type { GuestConnection } from "./guest-connection.ts";
+import type { GuestConnection } from "./guest/guest-connection.ts";
 
 /** A guest that runs, however it was started: a virtual machine, or an agent on this machine without one. */
 export interface UtilityVm {

@@ -2,8 +2,8 @@ import { existsSync, readdirSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import tap, { type Test, test } from "tap";
 import { makeDefaultSpec } from "../../src/hcs/default-spec.ts";
-import type { GuestContainer } from "../../src/hcs/guest-container.ts";
-import type { GuestProcess } from "../../src/hcs/guest-process.ts";
+import type { GuestContainer } from "../../src/hcs/guest/guest-container.ts";
+import type { GuestProcess } from "../../src/hcs/guest/guest-process.ts";
 import { LocalUvm } from "../../src/hcs/local-uvm.ts";
 
 tap.setTimeout(240_000);

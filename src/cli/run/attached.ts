@@ -1,5 +1,5 @@
 import { isatty } from "node:tty";
-import type { GuestProcess } from "../../hcs/guest-process.ts";
+import type { GuestProcess } from "../../hcs/guest/guest-process.ts";
 import { say } from "../output.ts";
 import { START_FAILED } from "./exit-status.ts";
 import { copyOutput, openInput } from "./output.ts";

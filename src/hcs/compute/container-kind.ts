@@ -1,7 +1,7 @@
 import { AgentError } from "../../errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
-import type { GuestContainer } from "../guest-container.ts";
-import type { GuestProcess } from "../guest-process.ts";
+import type { GuestContainer } from "../guest/guest-container.ts";
+import type { GuestProcess } from "../guest/guest-process.ts";
 import { modifyContainer } from "./container-modify.ts";
 import { type GuestMount, type PreparedContainer, prepareContainer } from "./container-spec.ts";
 import type { CallOptions } from "./cow.ts";

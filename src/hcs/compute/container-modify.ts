@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { GuestContainer } from "../guest-container.ts";
+import type { GuestContainer } from "../guest/guest-container.ts";
 import type { CallOptions } from "./cow.ts";
 import { ErrNotSupported } from "./error-codes.ts";
 import { coded } from "./errors.ts";

@@ -1,4 +1,4 @@
-import type { GuestProcess } from "../guest-process.ts";
+import type { GuestProcess } from "../guest/guest-process.ts";
 import { ProcessError } from "./errors.ts";
 import type { HandlesInUse } from "./handles-in-use.ts";
 

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { AgentError } from "../../errors.ts";
 import { checkContainerId } from "../../protocol/container-id.ts";
-import type { GuestConnection } from "../guest-connection.ts";
+import type { GuestConnection } from "../guest/guest-connection.ts";
 import { withTimeLimit } from "./abortable.ts";
 import { ContainerKind } from "./container-kind.ts";
 import type { CallOptions } from "./cow.ts";

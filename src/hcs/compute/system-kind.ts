@@ -1,4 +1,4 @@
-import type { GuestProcess } from "../guest-process.ts";
+import type { GuestProcess } from "../guest/guest-process.ts";
 import type { CallOptions } from "./cow.ts";
 import type { RunningVm } from "./driver.ts";
 import type { CheckedParameters } from "./process-parameters.ts";

@@ -1,4 +1,4 @@
-import type { GuestProcess } from "../guest-process.ts";
+import type { GuestProcess } from "../guest/guest-process.ts";
 import { abortable } from "./abortable.ts";
 import { ContainerKind } from "./container-kind.ts";
 import type { CallOptions } from "./cow.ts";

@@ -1,6 +1,6 @@
 import { AgentError } from "../../errors.ts";
 import { PROTOCOL_VERSION } from "../../protocol/messages.ts";
-import type { GuestProcess } from "../guest-process.ts";
+import type { GuestProcess } from "../guest/guest-process.ts";
 import type { CallOptions } from "./cow.ts";
 import type { VirtualMachineDocument } from "./document-parts.ts";
 import type { RunningVm, UtilityVmDriver } from "./driver.ts";

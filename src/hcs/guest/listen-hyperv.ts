@@ -2,9 +2,10 @@
  * On a Windows host: speaking to a guest's agent over Hyper-V sockets. Not yet run on Windows. Making the VM is the
  * caller's part (HCS itself, or hcsshim's tools).
  */
-import { GuestConnection, type ListenOptions } from "../guest-connection.ts";
+
 import { HypervHostTransport } from "../transport/hyperv/hyperv-host-transport.ts";
 import { Winsock } from "../transport/hyperv/winsock.ts";
+import { GuestConnection, type ListenOptions } from "./guest-connection.ts";
 
 export { HypervHostTransport } from "../transport/hyperv/hyperv-host-transport.ts";
 export { Winsock } from "../transport/hyperv/winsock.ts";

@@ -1,5 +1,5 @@
 import { AgentError } from "../../errors.ts";
-import type { GuestConnection } from "../guest-connection.ts";
+import type { GuestConnection } from "../guest/guest-connection.ts";
 import { limits } from "./limits.ts";
 
 /** Watches whether a guest answers, and gives up what waits for one that does not. */

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { test } from "tap";
-import { GuestConnection } from "../../../src/hcs/guest-connection.ts";
+import { GuestConnection } from "../../../src/hcs/guest/guest-connection.ts";
 import * as hcs from "../../../src/hcs/index.ts";
 import { UnixHostTransport } from "../../../src/hcs/transport/unix-host-transport.ts";
-import { FakeGuest } from "../fake-guest.ts";
+import { FakeGuest } from "../guest/fake-guest.ts";
 import { shortDirectory } from "../short-directory.ts";
 
 test("a container that has ended before the answer to its first process was looked at", async (t) => {

@@ -6,7 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import tap, { test } from "tap";
-import { OutputStream } from "../../../../src/hcs/output-stream.ts";
+import { OutputStream } from "../../../../src/hcs/guest/output-stream.ts";
 import { encodeFrame, encodeHeader, FrameType } from "../../../../src/hcs/transport/forwarder/frame.ts";
 import { ForwarderHostTransport } from "../../../../src/hcs/transport/forwarder-host-transport.ts";
 import { shortDirectory } from "../../short-directory.ts";

@@ -4,8 +4,8 @@ import { connect } from "node:net";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "tap";
+import { GuestConnection } from "../../../../src/hcs/guest/guest-connection.ts";
 import { listenForGuest } from "../../../../src/hcs/guest/listen-hyperv.ts";
-import { GuestConnection } from "../../../../src/hcs/guest-connection.ts";
 import { HypervHostTransport } from "../../../../src/hcs/transport/hyperv/hyperv-host-transport.ts";
 import {
   decodePollEntries,

@@ -2,13 +2,13 @@ import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import tap, { test } from "tap";
-import { makeDefaultSpec } from "../../src/hcs/default-spec.ts";
-import { GuestConnection } from "../../src/hcs/guest-connection.ts";
-import type { HostListener, HostTransport } from "../../src/hcs/transport/host-transport.ts";
-import { UnixHostTransport } from "../../src/hcs/transport/unix-host-transport.ts";
-import { BRIDGE_PORT } from "../../src/protocol/messages.ts";
-import { startAgent } from "../helpers/agent.ts";
-import { busyboxRootfs } from "../helpers/rootfs.ts";
+import { makeDefaultSpec } from "../../../src/hcs/default-spec.ts";
+import { GuestConnection } from "../../../src/hcs/guest/guest-connection.ts";
+import type { HostListener, HostTransport } from "../../../src/hcs/transport/host-transport.ts";
+import { UnixHostTransport } from "../../../src/hcs/transport/unix-host-transport.ts";
+import { BRIDGE_PORT } from "../../../src/protocol/messages.ts";
+import { startAgent } from "../../helpers/agent.ts";
+import { busyboxRootfs } from "../../helpers/rootfs.ts";
 
 tap.setTimeout(120_000);
 

@@ -1,9 +1,9 @@
 import { randomInt } from "node:crypto";
 import type { Duplex, Readable, Writable } from "node:stream";
-import { AgentError } from "../errors.ts";
-import { BRIDGE_PORT } from "../protocol/messages.ts";
+import { AgentError } from "../../errors.ts";
+import { BRIDGE_PORT } from "../../protocol/messages.ts";
+import type { HostListener, HostTransport } from "../transport/host-transport.ts";
 import { OutputStream } from "./output-stream.ts";
-import type { HostListener, HostTransport } from "./transport/host-transport.ts";
 
 const FIRST_STDIO_PORT = BRIDGE_PORT + 1;
 /** Highest vsock port a listener may have is 0xfffffffe: 0xffffffff is VMADDR_PORT_ANY; vsock(7). */

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../../errors.ts";
 import {
   decodeNotification,
   decodeResponse,
@@ -8,11 +8,16 @@ import {
   type Notification,
   type RequestOf,
   type ResponseOf,
-} from "../protocol/codec.ts";
-import { UVM_CONTAINER_ID } from "../protocol/container-id.ts";
-import type { Frame } from "../protocol/frame.ts";
-import { errorFromResponse, GuestError } from "../protocol/hresult.ts";
-import { describeType, type MessageName, NOTIFICATION_TYPE, responseTypeOf } from "../protocol/messages.ts";
+} from "../../protocol/codec.ts";
+import { UVM_CONTAINER_ID } from "../../protocol/container-id.ts";
+import type { Frame } from "../../protocol/frame.ts";
+import { errorFromResponse, GuestError } from "../../protocol/hresult.ts";
+import {
+  describeType,
+  type MessageName,
+  NOTIFICATION_TYPE,
+  responseTypeOf,
+} from "../../protocol/messages.ts";
 import { BridgeLink } from "./bridge-link.ts";
 import { PendingRequest, type RequestOptions } from "./pending-request.ts";
 

@@ -1,5 +1,5 @@
-import { AgentError } from "../errors.ts";
-import type { Notification } from "../protocol/codec.ts";
+import { AgentError } from "../../errors.ts";
+import type { Notification } from "../../protocol/codec.ts";
 
 /** Who waits for a container's exit notification. Registered before the container is made, so none is missed. */
 export class ContainerExits {

@@ -4,10 +4,15 @@ import {
   encodeNotificationFrame,
   encodeResponseFrame,
   type ResponseOf,
-} from "../../src/protocol/codec.ts";
-import { FrameDecoder, MAXIMUM_SIZE_FROM_HOST } from "../../src/protocol/frame.ts";
-import { parseJson } from "../../src/protocol/json.ts";
-import { BRIDGE_PORT, type MessageName, messageNameOf, requestTypeOf } from "../../src/protocol/messages.ts";
+} from "../../../src/protocol/codec.ts";
+import { FrameDecoder, MAXIMUM_SIZE_FROM_HOST } from "../../../src/protocol/frame.ts";
+import { parseJson } from "../../../src/protocol/json.ts";
+import {
+  BRIDGE_PORT,
+  type MessageName,
+  messageNameOf,
+  requestTypeOf,
+} from "../../../src/protocol/messages.ts";
 
 export interface ReceivedRequest {
   readonly name: MessageName;

@@ -1,17 +1,17 @@
-import { AgentError } from "../errors.ts";
-import { printableLines } from "../printable.ts";
-import type { ResponseOf } from "../protocol/codec.ts";
-import { UVM_CONTAINER_ID } from "../protocol/container-id.ts";
-import { BRIDGE_PORT, PROTOCOL_VERSION } from "../protocol/messages.ts";
-import type { ModifySettingsRequest } from "../protocol/schemas/modify-settings.ts";
-import type { OciSpec } from "../protocol/schemas/oci.ts";
+import { AgentError } from "../../errors.ts";
+import { printableLines } from "../../printable.ts";
+import type { ResponseOf } from "../../protocol/codec.ts";
+import { UVM_CONTAINER_ID } from "../../protocol/container-id.ts";
+import { BRIDGE_PORT, PROTOCOL_VERSION } from "../../protocol/messages.ts";
+import type { ModifySettingsRequest } from "../../protocol/schemas/modify-settings.ts";
+import type { OciSpec } from "../../protocol/schemas/oci.ts";
+import type { HostListener, HostTransport } from "../transport/host-transport.ts";
 import { ContainerExits } from "./container-exits.ts";
 import { GuestContainer } from "./guest-container.ts";
 import { GuestProcess, type ProcessHost } from "./guest-process.ts";
 import { HostBridge } from "./host-bridge.ts";
 import type { RequestOptions } from "./pending-request.ts";
 import { StdioPorts, type WantedStreams } from "./stdio-channels.ts";
-import type { HostListener, HostTransport } from "./transport/host-transport.ts";
 
 const SCHEMA_VERSION = { Major: 2, Minor: 1 };
 /** A VM boots in seconds, in software emulation in tens of them. */

@@ -1,5 +1,5 @@
-import { AgentError } from "../errors.ts";
-import { INFINITE_TIMEOUT } from "../protocol/schemas/process.ts";
+import { AgentError } from "../../errors.ts";
+import { INFINITE_TIMEOUT } from "../../protocol/schemas/process.ts";
 import type { HostBridge } from "./host-bridge.ts";
 import type { RequestOptions } from "./pending-request.ts";
 import { type ProcessStreams, StdioChannels, type StdioPorts, type WantedStreams } from "./stdio-channels.ts";

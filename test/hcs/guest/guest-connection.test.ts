@@ -3,13 +3,13 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
 import { type Test, test } from "tap";
-import { AgentError } from "../../src/errors.ts";
-import { GuestConnection, type ListenOptions } from "../../src/hcs/guest-connection.ts";
-import { UnixHostTransport } from "../../src/hcs/transport/unix-host-transport.ts";
-import { encodeFrame } from "../../src/protocol/frame.ts";
-import { BRIDGE_PORT, requestTypeOf, responseTypeOf } from "../../src/protocol/messages.ts";
+import { AgentError } from "../../../src/errors.ts";
+import { GuestConnection, type ListenOptions } from "../../../src/hcs/guest/guest-connection.ts";
+import { UnixHostTransport } from "../../../src/hcs/transport/unix-host-transport.ts";
+import { encodeFrame } from "../../../src/protocol/frame.ts";
+import { BRIDGE_PORT, requestTypeOf, responseTypeOf } from "../../../src/protocol/messages.ts";
+import { shortDirectory } from "../short-directory.ts";
 import { dialPort, FakeGuest } from "./fake-guest.ts";
-import { shortDirectory } from "./short-directory.ts";
 
 const CONTAINER = { bundlePath: "/run/gcs/c/c1", spec: { process: { args: ["/bin/true"], cwd: "/" } } };
 

@@ -1,6 +1,6 @@
-import { AgentError } from "../errors.ts";
-import type { OciProcess } from "../protocol/schemas/oci.ts";
-import type { Properties } from "../protocol/schemas/properties.ts";
+import { AgentError } from "../../errors.ts";
+import type { OciProcess } from "../../protocol/schemas/oci.ts";
+import type { Properties } from "../../protocol/schemas/properties.ts";
 import { GuestProcess, type ProcessHost } from "./guest-process.ts";
 import type { RequestOptions } from "./pending-request.ts";
 import type { WantedStreams } from "./stdio-channels.ts";
