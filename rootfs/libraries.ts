@@ -1,8 +1,8 @@
-import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { AgentError } from "../src/errors.ts";
 import { isElf, readElf } from "./elf.ts";
-import type { Unpacked } from "./packages.ts";
+import { followLinks, type Unpacked } from "./packages.ts";
 import type { Tree } from "./tree.ts";
 
 const libraryDirectories = (multiarch: string) =>
@@ -15,12 +15,13 @@ const libraryDirectories = (multiarch: string) =>
  * @throws AgentError NOT_SUPPORTED naming the library that no package brings and the file that needs it.
  */
 export function addLibraries(tree: Tree, unpacked: readonly Unpacked[], multiarch: string): void {
-  const index = new Map<string, string>();
+  const index = new Map<string, { readonly directory: string; readonly file: string }>();
   for (const { directory } of unpacked) {
     for (const below of libraryDirectories(multiarch)) {
       const full = path.join(directory, below);
       if (!existsSync(full)) continue;
-      for (const name of readdirSync(full)) if (name.includes(".so")) index.set(name, path.join(full, name));
+      for (const name of readdirSync(full))
+        if (name.includes(".so")) index.set(name, { directory, file: path.join(full, name) });
     }
   }
   const queue: { file: string; bytes: Buffer }[] = [];
@@ -44,7 +45,7 @@ export function addLibraries(tree: Tree, unpacked: readonly Unpacked[], multiarc
           `no package brings ${name}, which ${next.file} needs; add its package to rootfs/image.ts`,
         );
       }
-      const bytes = readFileSync(realpathSync(source));
+      const bytes = readFileSync(followLinks(source.directory, source.file));
       tree.file(where, bytes, "shared libraries", 0o755);
       queue.push({ file: where, bytes });
     }

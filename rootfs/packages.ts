@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -25,6 +26,9 @@ export interface Unpacked {
  * not what only installing needs.
  */
 const followed = /^(z?lib|linux-(image|modules|binary)-)/;
+
+/** What Linux follows; path_resolution(7). */
+const LONGEST_LINK_CHAIN = 40;
 
 interface Resolved {
   /** What was asked for, with the rule by which dependencies were followed. */
@@ -175,6 +179,24 @@ export function findFile(unpacked: readonly Unpacked[], name: string, file: stri
     "NOT_SUPPORTED",
     `Debian package ${name} has no ${file} any more; correct rootfs/image.ts`,
   );
+}
+
+/**
+ * Where a file of a package is, links followed as in the finished image: an absolute one, such as libc6's to the dynamic
+ * loader, begins at the package's root, not at that of the machine that builds.
+ * @param directory the package's root; `file` is below it
+ * @throws AgentError NOT_SUPPORTED when it leads to nothing in this package
+ */
+export function followLinks(directory: string, file: string): string {
+  let at = file;
+  for (let followed = 0; followed < LONGEST_LINK_CHAIN; followed++) {
+    const status = lstatSync(at, { throwIfNoEntry: false });
+    if (status === undefined || !at.startsWith(`${directory}/`)) break;
+    if (!status.isSymbolicLink()) return at;
+    const target = readlinkSync(at);
+    at = path.isAbsolute(target) ? path.join(directory, target) : path.join(path.dirname(at), target);
+  }
+  throw new AgentError("NOT_SUPPORTED", `${file} is a link to nothing in its own package; correct rootfs`);
 }
 
 /** The kernel's own file and its modules, which need not be in the same package. */

@@ -1,6 +1,6 @@
 /** Debian's packages differ from suite to suite: where their files are, and how the kernel's modules are packed. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { test } from "tap";
@@ -8,6 +8,7 @@ import { Archive } from "../../rootfs/archive.ts";
 import { layerTrees } from "../../rootfs/content.ts";
 import * as image from "../../rootfs/image.ts";
 import { bootList, KernelModules, modprobeTables } from "../../rootfs/kernel-modules.ts";
+import { addLibraries } from "../../rootfs/libraries.ts";
 import { findFile, findKernel, type Unpacked } from "../../rootfs/packages.ts";
 import { Tree } from "../../rootfs/tree.ts";
 import { root } from "./image.ts";
@@ -25,6 +26,47 @@ test("a package's file is found below / and /usr, in bin and sbin", (t) => {
   for (const file of ["bin/busybox", "sbin/runc"]) t.equal(read("merged", file), "new", file);
   t.throws(() => read("merged", "bin/none"), { code: "NOT_SUPPORTED", message: /pack has no bin\/none/ });
   t.throws(() => findFile([], "gone", "bin/a"), { code: "NOT_SUPPORTED", message: /no Debian package gone/ });
+  t.end();
+});
+
+test("a package's absolute link is not followed out of the package, into the machine that builds", (t) => {
+  const directory = t.testdir({
+    "source.c": "void nothing(void) {}\n",
+    pack: { lib64: {}, lib: { arch: {} } },
+  });
+  const pack = path.join(directory, "pack");
+  // As libc6's dynamic loader, which every Debian that builds has as well, of its own libc.
+  const loader = "ld-linux-x86-64.so.2";
+  const build = (...options: string[]) =>
+    execFileSync("gcc", ["-nostdlib", ...options, path.join(directory, "source.c")]);
+  const file = path.join(pack, "lib/arch", loader);
+  build("-shared", "-o", file);
+  build(
+    "-e",
+    "nothing",
+    "-pie",
+    `-Wl,--dynamic-linker=/lib64/${loader}`,
+    "-o",
+    path.join(directory, "program"),
+  );
+  symlinkSync(`/lib/arch/${loader}`, path.join(pack, "lib64", loader));
+
+  const tree = new Tree();
+  tree.copy("usr/bin/program", path.join(directory, "program"), "program");
+  addLibraries(tree, [unpacked("libc6", pack)], "arch");
+  t.match(tree.get(`usr/lib64/${loader}`), { type: "file", bytes: readFileSync(file) });
+
+  const outside = path.join(directory, "outside");
+  mkdirSync(path.join(outside, "pack/lib64"), { recursive: true });
+  const broken = path.join(outside, "pack");
+  symlinkSync(`../../program`, path.join(broken, "lib64", loader));
+  writeFileSync(path.join(outside, "program"), "outside");
+  const again = new Tree();
+  again.copy("usr/bin/program", path.join(directory, "program"), "program");
+  t.throws(() => addLibraries(again, [unpacked("libc6", broken)], "arch"), {
+    code: "NOT_SUPPORTED",
+    message: /is a link to nothing in its own package/,
+  });
   t.end();
 });
 
