@@ -1,6 +1,6 @@
 import { accessSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { AgentError, describeError } from "../src/errors.ts";
+import { AgentError, describeError } from "../src/common/errors.ts";
 import { run } from "./command.ts";
 
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";

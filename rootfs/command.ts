@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { AgentError } from "../src/errors.ts";
+import { AgentError } from "../src/common/errors.ts";
 
 /**
  * Runs a tool of the machine and returns its standard output.

@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, readFileSync, readlinkSync } from "node:fs";
 import path from "node:path";
-import { AgentError } from "../src/errors.ts";
+import { AgentError } from "../src/common/errors.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Compiled } from "./compiled.ts";
 import * as image from "./image.ts";

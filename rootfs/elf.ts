@@ -1,4 +1,4 @@
-import { AgentError } from "../src/errors.ts";
+import { AgentError } from "../src/common/errors.ts";
 
 /** A section of an ELF file that holds strings. */
 export interface ElfFacts {

@@ -1,4 +1,4 @@
-import { AgentError } from "../src/errors.ts";
+import { AgentError } from "../src/common/errors.ts";
 
 /**
  * Node carries Unicode's data for some 800 locales, as a package ("CmnD") inside its read-only data: 33 MB, of

@@ -1,4 +1,4 @@
-import { nodeFlags } from "../src/node-flags.ts";
+import { nodeFlags } from "../src/common/node-flags.ts";
 
 /**
  * What is in the image, as data: build.ts reads it, docs/image.md explains it. Paths are those in the image;

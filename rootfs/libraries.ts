@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { AgentError } from "../src/errors.ts";
+import { AgentError } from "../src/common/errors.ts";
 import { isElf, readElf } from "./elf.ts";
 import { followLinks, type Unpacked } from "./packages.ts";
 import type { Tree } from "./tree.ts";

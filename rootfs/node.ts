@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { AgentError } from "../src/errors.ts";
+import { AgentError } from "../src/common/errors.ts";
 import { run } from "./command.ts";
 import { thinLocaleData } from "./icu.ts";
 import { keepsLocaleData } from "./image.ts";

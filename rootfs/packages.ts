@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
-import { AgentError } from "../src/errors.ts";
+import { AgentError } from "../src/common/errors.ts";
 import { Archive, type ArchiveFile } from "./archive.ts";
 import { run } from "./command.ts";
 import { isRecorded, treeHash } from "./verify.ts";

@@ -1,5 +1,5 @@
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import { AgentError } from "../src/errors.ts";
+import { AgentError } from "../src/common/errors.ts";
 import { run } from "./command.ts";
 
 /** Offsets in a bzImage's header: Documentation/arch/x86/boot.rst of the kernel, "The Real-Mode Kernel Header". */

@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { buildImage, defaultImage } from "../src/cli/image.ts";
-import { describeError } from "../src/errors.ts";
+import { describeError } from "../src/common/errors.ts";
 import { makeDefaultSpec } from "../src/hcs/default-spec.ts";
 import { LocalUvm } from "../src/hcs/local-uvm.ts";
 import { type BootStage, QemuUvm } from "../src/hcs/qemu-uvm.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 
 /** Watches one descriptor on the event loop; see Poll in src/addon_poll.cc. Close it before the descriptor. */
 export interface NativePoll {

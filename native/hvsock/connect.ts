@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import { type Address, describeAddress, nativeAddress } from "./address.ts";
 import { binding } from "./binding.ts";
 import { aborted, type WaitOptions, waitUntilReady } from "./deadline.ts";

@@ -1,5 +1,5 @@
 import { lstatSync, unlinkSync } from "node:fs";
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import { type Address, describeAddress, isUnixAddress, nativeAddress } from "./address.ts";
 import { binding } from "./binding.ts";
 import { type WaitOptions, waitUntilReady } from "./deadline.ts";

@@ -1,4 +1,4 @@
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import { binding, type WaitState } from "./binding.ts";
 
 export type { WaitState } from "./binding.ts";

@@ -1,4 +1,4 @@
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import { binding, type NativePoll } from "./binding.ts";
 
 /** One for all sockets: it is full only while a callback runs. A frame of the bridge is at most 64 KiB outwards. */

@@ -1,6 +1,6 @@
 /** `lcow boot`: a utility VM with a shell in it, outside any container. */
 import { isatty } from "node:tty";
-import { describeError } from "../errors.ts";
+import { describeError } from "../common/errors.ts";
 import type { UtilityVm } from "../hcs/utility-vm.ts";
 import type { ParsedArguments } from "./arguments.ts";
 import { causeOf } from "./cause.ts";

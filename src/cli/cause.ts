@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import type { UtilityVm } from "../hcs/utility-vm.ts";
 
 /** How long the guest's end may take to be noticed after its connection. */

@@ -1,5 +1,5 @@
 /** What a user is told when something has failed. */
-import { AgentError, describeError } from "../errors.ts";
+import { AgentError, describeError } from "../common/errors.ts";
 import { guestTraceOf } from "../hcs/compute/guest-trace.ts";
 import { UsageError } from "./arguments.ts";
 import { OutputError, printError, say } from "./output.ts";

@@ -6,7 +6,7 @@ import { constants, createWriteStream, fstatSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Writable } from "node:stream";
 import { isatty } from "node:tty";
-import { printableLines } from "../printable.ts";
+import { printableLines } from "../common/printable.ts";
 
 /** How long the last words on standard error may wait for a reader. */
 const LAST_WORDS_MS = 2_000;

@@ -1,6 +1,6 @@
 /** `lcow prune`: makes room on the disk. */
-import { describeError } from "../errors.ts";
-import type { Removable } from "../hcs/cache/prune.ts";
+import { describeError } from "../common/errors.ts";
+import type { Removable } from "../hcs/uvm/prune.ts";
 import type { OptionDescription } from "./arguments.ts";
 import { print, say } from "./output.ts";
 import { START_FAILED } from "./run/exit-status.ts";
@@ -21,7 +21,7 @@ killed together with their agents. Tells each and how much of the disk it took. 
 keeps, lose nothing. Without it the cache takes 8 GiB at most, or LCOW_CACHE_SIZE (such as 20g).`,
   options: [ALL, DRY_RUN],
   async run(found) {
-    const { findRemovable } = await import("../hcs/cache/prune.ts");
+    const { findRemovable } = await import("../hcs/uvm/prune.ts");
     const isDry = found.has(DRY_RUN.name);
     let freed = 0;
     let status = 0;

@@ -1,6 +1,6 @@
 /** Readers of what is typed as an option's value or an operand. Each throws UsageError that begins with `what`. */
 import { availableParallelism, constants } from "node:os";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { checkSystemName } from "../hcs/serve/system-name.ts";
 import { UsageError } from "./arguments.ts";
 import { environmentVariable } from "./raw-bytes.ts";

@@ -3,7 +3,7 @@
  * `-flag value` or `-flag=value`, and a boolean takes a value only after `=`. Source of names and defaults:
  * hcsshim cmd/gcs/main.go.
  */
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { TRANSPORT_VARIABLE, transportFromFlag } from "../stdio/transport-flag.ts";
 
 export type LogLevel = "trace" | "debug" | "info" | "warning" | "error" | "fatal";

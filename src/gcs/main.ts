@@ -1,7 +1,7 @@
 /** The agent: flags, wiring, the loop that dials the host again and again. */
 import { openSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { AgentError, describeError } from "../errors.ts";
+import { AgentError, describeError } from "../common/errors.ts";
 import { reboot, sync } from "../linux/libc.ts";
 import { Supervisor } from "../linux/supervisor.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";

@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { printableLines } from "../printable.ts";
+import { printableLines } from "../common/printable.ts";
 
 /** Characters; a stack trace and some lines before it. */
 const KEPT = 4096;

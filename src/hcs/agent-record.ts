@@ -1,5 +1,5 @@
 import { readdir, readFile } from "node:fs/promises";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { type AgentTraces, removeTraces } from "./agent-traces.ts";
 
 /** What must be known of an agent on this machine to end it in its host's place. */

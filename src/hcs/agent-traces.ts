@@ -2,8 +2,8 @@ import { execFile } from "node:child_process";
 import { access, constants, readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { AgentError } from "../errors.ts";
-import { makeTemporaryDirectory } from "./cache/temporary-directory.ts";
+import { makeTemporaryDirectory } from "../common/cache/temporary-directory.ts";
+import { AgentError } from "../common/errors.ts";
 
 const HELPER_TIMEOUT_MS = 20_000;
 const run = promisify(execFile);

@@ -3,9 +3,9 @@ import { constants, type Stats } from "node:fs";
 import { chmod, copyFile, mkdir, open, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { AgentError } from "../errors.ts";
-import { cacheEntries } from "./cache/cache.ts";
-import type { Lease } from "./cache/entries.ts";
+import { cacheEntries } from "../common/cache/cache.ts";
+import type { Lease } from "../common/cache/entries.ts";
+import { AgentError } from "../common/errors.ts";
 
 const CANDIDATES = ["/bin/busybox", "/usr/bin/busybox"];
 /** Changes when the layout below does, so that a root of an older version is not taken for one of this. */

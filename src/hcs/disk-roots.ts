@@ -1,5 +1,5 @@
 /** Roots of containers in a virtual machine: a directory's image as a read-only disk, and a layer above it. */
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
 import type { GuestConnection } from "./guest/guest-connection.ts";
 import { type LeasedImage, leaseLayerImage } from "./layers/layer-image.ts";

@@ -12,7 +12,7 @@ import type { CreateOptions } from "./compute/service.ts";
 import type { System } from "./compute/system.ts";
 import { defaultService } from "./default-service.ts";
 
-export { AgentError, type ErrorCode } from "../errors.ts";
+export { AgentError, type ErrorCode } from "../common/errors.ts";
 export * from "./compute/cow.ts";
 export { createGuestContainer } from "./compute/create-guest-container.ts";
 export type {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { AgentError } from "../errors.ts";
-import { nodeFlags } from "../node-flags.ts";
+import { AgentError } from "../common/errors.ts";
+import { nodeFlags } from "../common/node-flags.ts";
 import { AgentOutput } from "./agent-output.ts";
 import type { AgentTraces } from "./agent-traces.ts";
 import { LoopHolder } from "./transport/loop-holder.ts";

@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { AgentError } from "../errors.ts";
+import type { Lease } from "../common/cache/entries.ts";
+import { AgentError } from "../common/errors.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
 import { type AgentRecord, killAgent } from "./agent-record.ts";
 import { type AgentTraces, makePrivateDirectory, removeTraces, tracesIn } from "./agent-traces.ts";
 import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "./busybox-root.ts";
-import type { Lease } from "./cache/entries.ts";
 import type { GuestConnection } from "./guest/guest-connection.ts";
 import { LocalAgent, type LocalAgentOptions } from "./local-agent.ts";
 import { inspectMachine, type Machine } from "./machine.ts";

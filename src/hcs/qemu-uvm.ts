@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { AgentOutput } from "./agent-output.ts";
 import { DiskRoots } from "./disk-roots.ts";
 import { GuestConnection } from "./guest/guest-connection.ts";

@@ -1,7 +1,7 @@
 /** Directories of this machine as containers' roots, and how much is written above them. */
 import { realpath, stat } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 
 /** Above a root that its container cannot write to: what is made there is mount points and a working directory. */
 export const MOUNT_POINT_BYTES = 16 * 2 ** 20;

@@ -1,4 +1,4 @@
-import type { AgentError } from "../errors.ts";
+import type { AgentError } from "../common/errors.ts";
 import type { GuestConnection } from "./guest/guest-connection.ts";
 
 /** A guest that runs, however it was started: a virtual machine, or an agent on this machine without one. */

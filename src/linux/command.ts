@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { isSystemError } from "./system-error.ts";
 
 export interface CommandOptions {

@@ -8,7 +8,7 @@
  * thread pool a hundred.
  */
 import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, rmdirSync } from "node:fs";
-import { AgentError, describeError } from "../errors.ts";
+import { AgentError, describeError } from "../common/errors.ts";
 import { isSystemError } from "./system-error.ts";
 
 /** <fcntl.h>: only a place in the tree; needs no right to read, and has no effect on what is opened. */

@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 
 /**
  * The few libc calls that Node lacks, through koffi, which is loaded at the first of them: that takes 8 ms, and an

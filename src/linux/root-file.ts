@@ -4,7 +4,7 @@
  */
 import { constants } from "node:fs";
 import { type RootFile, readInRoot } from "../../native/hvsock/root-file.ts";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { settlesWithin } from "./settles-within.ts";
 import { isSystemError } from "./system-error.ts";
 

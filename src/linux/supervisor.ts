@@ -8,7 +8,7 @@ import {
   spawn,
   waitPidfd,
 } from "../../native/hvsock/index.ts";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { listChildPids } from "./child-pids.ts";
 import { ForeignChildren } from "./foreign-children.ts";
 import { readProcessStatus } from "./proc.ts";

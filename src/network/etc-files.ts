@@ -1,5 +1,5 @@
 /** What stands in a container's /etc/hosts and /etc/resolv.conf. Source: hcsshim internal/guest/network. */
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 
 /** `search` takes six domains at most: resolv.conf(5). */
 const MAXIMUM_SEARCH_DOMAINS = 6;

@@ -1,9 +1,9 @@
 import { isUtf8 } from "node:buffer";
 import type * as v from "valibot";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
+import { parseJson, stringifyJson } from "../common/json.ts";
 import { encodeFrame, HEADER_SIZE, MAXIMUM_SIZE_FROM_GUEST } from "./frame.ts";
 import { errorResponseFields } from "./hresult.ts";
-import { parseJson, stringifyJson } from "./json.ts";
 import { type MessageName, NOTIFICATION_TYPE, requestTypeOf, responseTypeOf } from "./messages.ts";
 import * as lifecycle from "./schemas/lifecycle.ts";
 import { modifyRequest } from "./schemas/modify-settings.ts";

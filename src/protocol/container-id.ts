@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 
 /** The container id that means the utility VM itself. */
 export const UVM_CONTAINER_ID = "00000000-0000-0000-0000-000000000000";

@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 
 /*
  * A frame is a header and a body. The header, little endian:

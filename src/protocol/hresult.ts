@@ -1,6 +1,6 @@
-import { AgentError, describeError, type ErrorCode } from "../errors.ts";
-import { printable, printableLines } from "../printable.ts";
-import { startFailureOf } from "../start-failure.ts";
+import { AgentError, describeError, type ErrorCode } from "../common/errors.ts";
+import { printable, printableLines } from "../common/printable.ts";
+import { startFailureOf } from "../common/start-failure.ts";
 import type { ErrorRecord, ResponseBase } from "./schemas/response.ts";
 
 /** The HRESULTs that guests answer with, unsigned. Names and values: Microsoft's MS-ERREF and HCS reference. */

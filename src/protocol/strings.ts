@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 
 /**
  * No string of a request may hold what Linux could not be given as it is: a NUL ends every argument, variable and path,

@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 
 /** @throws AgentError INVALID_ARGUMENT */
 export function checkPort(port: number): number {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Address, connectFd, describeAddress } from "../../native/hvsock/index.ts";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { SocketConnection } from "./socket-connection.ts";
 import type { Connection, DialOptions } from "./transport.ts";
 

@@ -1,5 +1,5 @@
 import { openSync } from "node:fs";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { checkPort } from "./check-port.ts";
 import { SocketConnection } from "./socket-connection.ts";
 import type { Connection, DialOptions, Transport } from "./transport.ts";

@@ -1,5 +1,5 @@
 import { closeFd, shutdownSocket } from "../../native/hvsock/index.ts";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import type { Connection } from "./transport.ts";
 
 /** Owns the descriptor of one connected stream socket. */

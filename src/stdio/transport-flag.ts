@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { NullTransport } from "./null-transport.ts";
 import type { Transport } from "./transport.ts";
 import { UnixTransport } from "./unix-transport.ts";

@@ -1,5 +1,5 @@
 import { closeFd, duplicateFd, type Relay, setWindowSize, startRelay } from "../../native/hvsock/index.ts";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
 import { drainOutput, hostCloseMs } from "./drain.ts";
 

@@ -1,7 +1,7 @@
 /** Mounting on a directory that is made for it, and taking both away again. */
 import { basename, dirname, isAbsolute, normalize } from "node:path";
-import { AgentError } from "../errors.ts";
-import { CleanupStack } from "../linux/cleanup.ts";
+import { CleanupStack } from "../common/cleanup.ts";
+import { AgentError } from "../common/errors.ts";
 import { type DirectoryHandle, makeDirectories, openDirectory } from "../linux/directories.ts";
 import { mount as mountCall, unmount, unmountFlags } from "../linux/libc.ts";
 import { isSystemError } from "../linux/system-error.ts";

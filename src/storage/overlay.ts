@@ -1,7 +1,7 @@
 /** Layers united with overlayfs: a container's root. */
 import { chmod, chown, type FileHandle, open, stat } from "node:fs/promises";
-import { AgentError } from "../errors.ts";
-import { CleanupStack } from "../linux/cleanup.ts";
+import { CleanupStack } from "../common/cleanup.ts";
+import { AgentError } from "../common/errors.ts";
 import { makeDirectories } from "../linux/directories.ts";
 import { mount as mountCall, mountFlags } from "../linux/libc.ts";
 import { checkPath, type Mounted, mount } from "./mount.ts";

@@ -1,7 +1,7 @@
 /** SCSI disks by the host's numbers of controller and unit. */
 import { watch } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
-import { AgentError } from "../errors.ts";
+import { AgentError } from "../common/errors.ts";
 import { runCommand } from "../linux/command.ts";
 import { isSystemError } from "../linux/system-error.ts";
 import { readFilesystemType } from "./filesystem-type.ts";

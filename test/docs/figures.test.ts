@@ -23,7 +23,7 @@ const FIGURES: readonly Figure[] = [
   { says: "is asked for 2 seconds", value: 2000, source: limits, name: "forceMs" },
   { says: "not answer within 3 seconds", value: 3000, source: limits, name: "keeperListMs" },
   { says: "a sparse disk of 16 GiB", value: 16 * 2 ** 30, source: disk, name: "SCRATCH_BYTES" },
-  { says: "8 GiB at most", value: 8 * 2 ** 30, source: "src/hcs/cache/cache.ts", name: "DEFAULT_BYTES" },
+  { says: "8 GiB at most", value: 8 * 2 ** 30, source: "src/common/cache/cache.ts", name: "DEFAULT_BYTES" },
   {
     says: "frames of at most 4 MiB",
     value: 4 * MIB,

@@ -31,7 +31,7 @@ test("the protocol's messages", async (t) => {
 
 test("the protocol's errors, each code of the project with its HRESULT", async (t) => {
   const rows = table(protocol, "code", "HRESULT", "when");
-  const source = readFileSync(`${root}src/errors.ts`, "utf8");
+  const source = readFileSync(`${root}src/common/errors.ts`, "utf8");
   const codes = [...source.matchAll(/^ {2}\| "([A-Z_]+)"/gm)].map(([, code = ""]) => code as hcs.ErrorCode);
   t.strictSame(rows.map(([code]) => code).toSorted(), codes.toSorted(), "all of them, and no other");
   for (const [code = "", number = "", when] of rows) {

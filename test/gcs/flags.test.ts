@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import t from "tap";
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import { flagsHelp, parseFlags } from "../../src/gcs/flags.ts";
 import { version } from "../../src/gcs/version.ts";
 

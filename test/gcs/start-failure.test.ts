@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import t from "tap";
-import type { ErrorCode } from "../../src/errors.ts";
+import type { ErrorCode } from "../../src/common/errors.ts";
 import { errorFromResponse, HResult, toSigned } from "../../src/protocol/hresult.ts";
 import { startAgent } from "../helpers/agent.ts";
 import { createBody, execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";

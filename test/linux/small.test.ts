@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { CleanupStack } from "../../src/linux/cleanup.ts";
+import { CleanupStack } from "../../src/common/cleanup.ts";
 import { stringifyExact } from "../../src/linux/json.ts";
 import { isZombie, parseProcessStatus, readCommandLine, readProcessStatus } from "../../src/linux/proc.ts";
 import { removeFile, removeFlatDirectory } from "../../src/linux/remove.ts";

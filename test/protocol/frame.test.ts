@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import t from "tap";
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import { encodeFrame, FrameDecoder, HEADER_SIZE, MAXIMUM_SIZE_FROM_HOST } from "../../src/protocol/frame.ts";
 
 interface Whole {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { AgentError, type ErrorCode } from "../../src/errors.ts";
+import { AgentError, type ErrorCode } from "../../src/common/errors.ts";
 import {
   errorFromResponse,
   errorResponseFields,
@@ -13,7 +13,7 @@ import {
   toSigned,
 } from "../../src/protocol/hresult.ts";
 
-const source = join(import.meta.dirname, "../../src/errors.ts");
+const source = join(import.meta.dirname, "../../src/common/errors.ts");
 const union = /export type ErrorCode =(.*?);/s.exec(readFileSync(source, "utf8"))?.[1] ?? "";
 const everyCode = Array.from(union.matchAll(/"([A-Z_]+)"/g), (match) => match[1] as ErrorCode);
 

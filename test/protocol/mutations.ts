@@ -1,4 +1,4 @@
-import { stringifyJson } from "../../src/protocol/json.ts";
+import { stringifyJson } from "../../src/common/json.ts";
 import type { MessageName } from "../../src/protocol/messages.ts";
 import { recordedFrames, unfold } from "./transcript.ts";
 

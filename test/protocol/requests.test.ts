@@ -1,6 +1,6 @@
 import t, { type Test } from "tap";
+import { parseJson } from "../../src/common/json.ts";
 import { decodeRequest, encodeRequest } from "../../src/protocol/codec.ts";
-import { parseJson } from "../../src/protocol/json.ts";
 import type { MessageName } from "../../src/protocol/messages.ts";
 import { RESOURCE_TYPES } from "../../src/protocol/schemas/modify-settings.ts";
 import { runsInUtilityVm, signalOf, stdioPortsOf } from "../../src/protocol/schemas/process.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import t from "tap";
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import { decodeNotification, decodeRequest, decodeResponse } from "../../src/protocol/codec.ts";
 import { MESSAGE_NAMES, type MessageName } from "../../src/protocol/messages.ts";
 import { formatPath, pathsOf, sampleRequest, toWire, withField } from "./mutations.ts";

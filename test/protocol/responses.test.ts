@@ -1,5 +1,5 @@
 import t from "tap";
-import { AgentError } from "../../src/errors.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import {
   activityIdOf,
   decodeNotification,

@@ -1,4 +1,5 @@
 import t from "tap";
+import { parseJson, stringifyJson } from "../../src/common/json.ts";
 import {
   decodeNotification,
   decodeRequest,
@@ -9,7 +10,6 @@ import {
   isFailure,
 } from "../../src/protocol/codec.ts";
 import { fromSigned } from "../../src/protocol/hresult.ts";
-import { parseJson, stringifyJson } from "../../src/protocol/json.ts";
 import { MESSAGE_NAMES } from "../../src/protocol/messages.ts";
 import { type RecordedFrame, recordedFrames, unfold } from "./transcript.ts";
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseJson } from "../../src/protocol/json.ts";
+import { parseJson } from "../../src/common/json.ts";
 import { kindOf, type MessageKind, type MessageName, messageNameOf } from "../../src/protocol/messages.ts";
 
 /** A frame of the recording between a real host and a real guest. */

@@ -9,7 +9,7 @@
  *
  * The others end with 0, 2 and 125, and all with 1 or 141 where standard output is lost: see output.ts.
  */
-import { AgentError, type ErrorCode } from "../../errors.ts";
+import { AgentError, type ErrorCode } from "../../common/errors.ts";
 
 /** The last three are Docker's. */
 export const USAGE_ERROR = 2;

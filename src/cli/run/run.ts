@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { isatty } from "node:tty";
-import { describeError } from "../../errors.ts";
+import { describeError } from "../../common/errors.ts";
 import { makeDefaultSpec, type SecuritySettings } from "../../hcs/default-spec.ts";
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
 import { causeOf } from "../cause.ts";

@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { UtilityVm } from "../../hcs/utility-vm.ts";
 import { printError } from "../output.ts";
 import type { Progress } from "../progress.ts";

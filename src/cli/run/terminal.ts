@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { isatty, WriteStream } from "node:tty";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 export interface WindowSize {
   readonly rows: number;

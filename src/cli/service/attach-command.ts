@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { say } from "../output.ts";
 import { SignalForwarder } from "../run/signals.ts";
 import { checkInputDevice } from "../run/terminal.ts";

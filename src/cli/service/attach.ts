@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import { isatty } from "node:tty";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
+import { parseJson } from "../../common/json.ts";
 import { channels, encodeFrames, FrameReader } from "../../hcs/serve/stdio-frames.ts";
-import { parseJson } from "../../protocol/json.ts";
 import { OutputError, passError, print, say } from "../output.ts";
 import { openInput } from "../run/output.ts";
 import { SignalForwarder } from "../run/signals.ts";

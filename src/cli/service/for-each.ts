@@ -1,4 +1,4 @@
-import { AgentError, describeError } from "../../errors.ts";
+import { AgentError, describeError } from "../../common/errors.ts";
 import { OutputError, print, say } from "../output.ts";
 
 /** Some of several were done, some not. */

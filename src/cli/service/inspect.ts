@@ -1,5 +1,5 @@
-import { printableJson } from "../../printable.ts";
-import { stringifyJson } from "../../protocol/json.ts";
+import { stringifyJson } from "../../common/json.ts";
+import { printableJson } from "../../common/printable.ts";
 import { print } from "../output.ts";
 import { systemPath } from "./connection.ts";
 import { forEachSystem } from "./for-each.ts";

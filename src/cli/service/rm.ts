@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { type Connection, systemPath } from "./connection.ts";
 import { forEachSystem } from "./for-each.ts";
 import { SYSTEMS, serviceVerb } from "./verb.ts";

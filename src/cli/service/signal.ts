@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { readCount, readSignal } from "../values.ts";
 import { type Connection, systemPath } from "./connection.ts";
 import { SYSTEM, serviceVerb } from "./verb.ts";

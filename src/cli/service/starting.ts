@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
+import { parseJson } from "../../common/json.ts";
 import type { ReachedStage } from "../../hcs/serve/boot-stages.ts";
-import { parseJson } from "../../protocol/json.ts";
 import { Progress } from "../progress.ts";
 import { type Connection, systemPath } from "./connection.ts";
 

@@ -1,5 +1,5 @@
-import { AgentError } from "../../errors.ts";
-import { LONGEST_TIMER_MS } from "../../hcs/longest-timer.ts";
+import { AgentError } from "../../common/errors.ts";
+import { LONGEST_TIMER_MS } from "../../common/longest-timer.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import { readCount } from "../values.ts";
 import type { Connection } from "./connection.ts";

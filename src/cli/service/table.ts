@@ -1,5 +1,5 @@
-import { printable, printableJson } from "../../printable.ts";
-import { stringifyJson } from "../../protocol/json.ts";
+import { stringifyJson } from "../../common/json.ts";
+import { printable, printableJson } from "../../common/printable.ts";
 import { print } from "../output.ts";
 
 /** Prints rows in columns, with a heading; or, for programs, `data` as JSON. */

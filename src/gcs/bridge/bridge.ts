@@ -3,8 +3,8 @@
  * Requests run concurrently; a reply never waits for an unrelated one. Replies that are ready while no host is
  * connected, or that a lost connection did not take, are sent once the next connection has negotiated.
  */
-import { AgentError, describeError } from "../../errors.ts";
-import type { Logger } from "../../log.ts";
+import { AgentError, describeError } from "../../common/errors.ts";
+import type { Logger } from "../../common/log.ts";
 import {
   activityIdOf,
   decodeRequest,

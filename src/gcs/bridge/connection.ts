@@ -2,7 +2,7 @@
  * The bytes of one bridge connection, as frames. Incoming ones are bounded before anything is allocated for them;
  * of outgoing ones it knows which the kernel has taken, so that a reconnect sends each exactly once.
  */
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { type Frame, FrameDecoder, MAXIMUM_SIZE_FROM_HOST } from "../../protocol/frame.ts";
 
 /** Frames kept for a reconnect are weeded out in lots of this many. */

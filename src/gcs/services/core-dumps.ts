@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /**
  * Where the kernel writes core dumps, for all containers: a path with the format letters of core(5).

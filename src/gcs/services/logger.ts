@@ -3,7 +3,7 @@
  * `level` (trace, debug, info, warning, error, fatal) and `msg`. Source: hcsshim internal/uvm (log parsing).
  */
 import { type Logger as Pino, pino } from "pino";
-import type { Logger } from "../../log.ts";
+import type { Logger } from "../../common/log.ts";
 import type { LogLevel } from "../flags.ts";
 import { LogStream } from "./log-stream.ts";
 

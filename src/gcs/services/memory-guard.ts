@@ -5,7 +5,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { totalmem } from "node:os";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { writeKernelFile } from "../../linux/cgroups/files.ts";
 import { detectCgroupLayout } from "../../linux/cgroups/layout.ts";
 

@@ -1,6 +1,6 @@
 /** A container's bundle directory: what the agent writes there, and how that is taken away again. */
 import { writeFileSync } from "node:fs";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { makeDirectories } from "../../linux/directories.ts";
 import { stringifyExact } from "../../linux/json.ts";
 import { removeFile } from "../../linux/remove.ts";

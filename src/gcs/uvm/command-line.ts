@@ -5,7 +5,7 @@
  *
  * @throws AgentError INVALID_ARGUMENT for a quote that is not closed.
  */
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 export function splitCommandLine(line: string): string[] {
   const words: string[] = [];

@@ -8,9 +8,9 @@
  * An operation that does not fit the state is refused with INVALID_STATE (or, on a stopped one, by the runtime
  * with CONTAINER_NOT_RUNNING); none waits for another state.
  */
-import { AgentError, describeError } from "../../errors.ts";
+import { AgentError, describeError } from "../../common/errors.ts";
+import type { Logger } from "../../common/log.ts";
 import type { CgroupStatistics } from "../../linux/cgroups/statistics.ts";
-import type { Logger } from "../../log.ts";
 import type { Container, OciProcess } from "../../runtime/runtime.ts";
 import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";

@@ -1,5 +1,5 @@
 /** Changes to the utility VM itself, resource by resource. */
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { ModifySettingsRequest } from "../../protocol/schemas/modify-settings.ts";
 import type { CombinedLayers, MappedVirtualDisk } from "../../protocol/schemas/storage.ts";
 import { mountOverlay } from "../../storage/overlay.ts";

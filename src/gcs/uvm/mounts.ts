@@ -3,7 +3,7 @@
  * strictly below one of a few directories, so that no mount takes the place of what the machine itself runs on.
  */
 import { join } from "node:path";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { Mounted } from "../../storage/mount.ts";
 
 /**

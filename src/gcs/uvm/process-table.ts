@@ -2,7 +2,7 @@
  * The processes that one owner (a container, or the utility VM) has started: running ones and the exit codes
  * of those that ended, so that a wait that comes late, or comes twice, is still answered.
  */
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { UvmProcess } from "./process.ts";
 
 /** Exited processes whose codes are kept per owner; the oldest is forgotten first. */

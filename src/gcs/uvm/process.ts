@@ -1,5 +1,5 @@
 /** One process that the host asked for: a container's init, an exec in it, or a process of the VM itself. */
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { Process } from "../../runtime/runtime.ts";
 import type { TtyRelay } from "../../stdio/tty-relay.ts";
 

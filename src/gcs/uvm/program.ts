@@ -4,11 +4,11 @@
  */
 import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
+import { describeStartFailure, type StartFailure } from "../../common/start-failure.ts";
 import { HEAD_SIZE, inspectExecutable, isElf, MAXIMUM_SCRIPTS } from "../../linux/executable.ts";
 import { type RootFile, readHeadInRoot, specialKind } from "../../linux/root-file.ts";
 import type { OciProcess } from "../../runtime/runtime.ts";
-import { describeStartFailure, type StartFailure } from "../../start-failure.ts";
 
 const EXECUTABLE_BITS = 0o111;
 

@@ -6,7 +6,7 @@
  * among them; with a group named, that one alone. A host that says `additionalGids` has said all there is. hcsshim's
  * guest looks up the same ids, and knows no additional groups.
  */
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { asBytes, refuseSpecialFile } from "../../linux/root-file.ts";
 import type { OciUser as User } from "../../runtime/runtime.ts";
 import { HIGHEST_ID, named, parseId, readGroups, readUsers, type UserEntry } from "./accounts.ts";

@@ -1,12 +1,12 @@
 /** The utility VM's state: its containers, and the processes outside them. */
 import { hostname } from "node:os";
-import { AgentError } from "../../errors.ts";
+import { CleanupStack } from "../../common/cleanup.ts";
+import { AgentError } from "../../common/errors.ts";
+import type { Logger } from "../../common/log.ts";
 import { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { detectCgroupLayout } from "../../linux/cgroups/layout.ts";
 import { cgroupDirectoryName } from "../../linux/cgroups/name.ts";
-import { CleanupStack } from "../../linux/cleanup.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
-import type { Logger } from "../../log.ts";
 import type { ModifySettingsRequest } from "../../protocol/schemas/modify-settings.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { Runtime } from "../../runtime/runtime.ts";

@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { GuestContainer } from "../guest/guest-container.ts";
 import type { GuestProcess } from "../guest/guest-process.ts";

@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import { makeDefaultSpec, type SecuritySettings } from "../default-spec.ts";
 import { MOUNT_POINT_BYTES } from "../root-directory.ts";

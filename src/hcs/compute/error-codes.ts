@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../../errors.ts";
+import type { ErrorCode } from "../../common/errors.ts";
 
 /**
  * What a compute service call can fail with: the names and numbers of hcsshim's package `hcs`

@@ -1,4 +1,4 @@
-import { AgentError, type ErrorCode } from "../../errors.ts";
+import { AgentError, type ErrorCode } from "../../common/errors.ts";
 import { GuestError } from "../../protocol/hresult.ts";
 import * as codes from "./error-codes.ts";
 

@@ -1,5 +1,5 @@
 import { text } from "node:stream/consumers";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "./cow.ts";
 import type { RunningVm } from "./driver.ts";
 

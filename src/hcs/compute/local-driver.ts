@@ -1,5 +1,5 @@
 import { realpath } from "node:fs/promises";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { LocalUvm, type LocalUvmOptions } from "../local-uvm.ts";
 import type { CallOptions } from "./cow.ts";
 import type { VirtualMachineDocument } from "./document-parts.ts";

@@ -1,5 +1,5 @@
-import { AgentError } from "../../errors.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../../common/deadline.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "./cow.ts";
 import {
   ErrHandleClose,

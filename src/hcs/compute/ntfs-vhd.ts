@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { ErrPlatformNotSupported } from "./error-codes.ts";
 import { coded, makeHcsError } from "./errors.ts";
 

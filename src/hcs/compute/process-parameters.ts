@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { OciProcess, OciSpec } from "../../protocol/schemas/oci.ts";
 import type { UvmProcessOptions } from "../guest/guest-connection.ts";
 import type { ContainerProcessOptions } from "../guest/guest-container.ts";

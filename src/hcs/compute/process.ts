@@ -1,6 +1,6 @@
 import type { Readable, Writable } from "node:stream";
-import { AgentError } from "../../errors.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../../common/deadline.ts";
+import { AgentError } from "../../common/errors.ts";
 import type * as cow from "./cow.ts";
 import { ErrAlreadyClosed, ErrInvalidProcessState } from "./error-codes.ts";
 import { makeProcessError, ProcessError } from "./errors.ts";

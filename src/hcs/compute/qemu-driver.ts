@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { findBuiltImage } from "../qemu/built-image.ts";
 import {
   type Disk,

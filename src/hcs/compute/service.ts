@@ -1,8 +1,8 @@
 import * as v from "valibot";
-import { AgentError } from "../../errors.ts";
+import { withTimeLimit } from "../../common/deadline.ts";
+import { AgentError } from "../../common/errors.ts";
 import { checkContainerId } from "../../protocol/container-id.ts";
 import type { GuestConnection } from "../guest/guest-connection.ts";
-import { withTimeLimit } from "./abortable.ts";
 import { ContainerKind } from "./container-kind.ts";
 import type { CallOptions } from "./cow.ts";
 import { type ComputeSystemDocument, parseDocument } from "./document.ts";

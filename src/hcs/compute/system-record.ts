@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { AgentError } from "../../errors.ts";
-import { withTimeLimit } from "./abortable.ts";
+import { withTimeLimit } from "../../common/deadline.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "./cow.ts";
 import {
   ErrElementNotFound,

@@ -1,4 +1,4 @@
-import { abortable } from "./abortable.ts";
+import { abortable } from "../../common/deadline.ts";
 import type * as cow from "./cow.ts";
 import { ErrAlreadyClosed, ErrNotSupported } from "./error-codes.ts";
 import { coded, makeSystemError, SystemError } from "./errors.ts";

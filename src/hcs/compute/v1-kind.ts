@@ -1,5 +1,5 @@
+import { abortable } from "../../common/deadline.ts";
 import type { GuestProcess } from "../guest/guest-process.ts";
-import { abortable } from "./abortable.ts";
 import { ContainerKind } from "./container-kind.ts";
 import type { CallOptions } from "./cow.ts";
 import type { RunningVm, UtilityVmDriver } from "./driver.ts";

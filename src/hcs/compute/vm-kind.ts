@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { PROTOCOL_VERSION } from "../../protocol/messages.ts";
 import type { GuestProcess } from "../guest/guest-process.ts";
 import type { CallOptions } from "./cow.ts";

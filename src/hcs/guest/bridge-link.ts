@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { type Frame, FrameDecoder, MAXIMUM_SIZE_FROM_GUEST } from "../../protocol/frame.ts";
 
 /** How long a guest that does not read can hold up the closing of its connection. */

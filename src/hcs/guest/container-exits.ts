@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { Notification } from "../../protocol/codec.ts";
 
 /** Who waits for a container's exit notification. Registered before the container is made, so none is missed. */

@@ -1,5 +1,5 @@
-import { AgentError } from "../../errors.ts";
-import { printableLines } from "../../printable.ts";
+import { AgentError } from "../../common/errors.ts";
+import { printableLines } from "../../common/printable.ts";
 import type { ResponseOf } from "../../protocol/codec.ts";
 import { UVM_CONTAINER_ID } from "../../protocol/container-id.ts";
 import { BRIDGE_PORT, PROTOCOL_VERSION } from "../../protocol/messages.ts";

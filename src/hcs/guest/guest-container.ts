@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { OciProcess } from "../../protocol/schemas/oci.ts";
 import type { Properties } from "../../protocol/schemas/properties.ts";
 import { GuestProcess, type ProcessHost } from "./guest-process.ts";

@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { INFINITE_TIMEOUT } from "../../protocol/schemas/process.ts";
 import type { HostBridge } from "./host-bridge.ts";
 import type { RequestOptions } from "./pending-request.ts";

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import {
   decodeNotification,
   decodeResponse,

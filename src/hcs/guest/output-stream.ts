@@ -1,5 +1,5 @@
 import { type Duplex, Readable } from "node:stream";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /**
  * What a process writes, from the connection that carries it. A socket may tell its end before anybody listens;

@@ -1,7 +1,7 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
+import { LONGEST_TIMER_MS } from "../../common/longest-timer.ts";
 import type { RequestOf, ResponseOf } from "../../protocol/codec.ts";
 import type { MessageName } from "../../protocol/messages.ts";
-import { LONGEST_TIMER_MS } from "../longest-timer.ts";
 
 export interface RequestOptions {
   /** Milliseconds until TIMEOUT; a reply that comes later is dropped. 0: as long as the bridge lives. */

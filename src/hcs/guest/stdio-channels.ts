@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import type { Duplex, Readable, Writable } from "node:stream";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { BRIDGE_PORT } from "../../protocol/messages.ts";
 import type { HostListener, HostTransport } from "../transport/host-transport.ts";
 import { OutputStream } from "./output-stream.ts";

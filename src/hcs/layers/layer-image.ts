@@ -2,10 +2,10 @@ import { randomUUID } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
 import { open, rm, stat, truncate } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { AgentError } from "../../errors.ts";
-import { cacheBounds, cacheEntries, trim } from "../cache/cache.ts";
-import type { Entries } from "../cache/entries.ts";
-import { makeOwn } from "../cache/trusted-directory.ts";
+import { cacheBounds, cacheEntries, trim } from "../../common/cache/cache.ts";
+import type { Entries } from "../../common/cache/entries.ts";
+import { makeOwn } from "../../common/cache/trusted-directory.ts";
+import { AgentError } from "../../common/errors.ts";
 import { type DirectoryDigest, digestDirectory } from "./directory-digest.ts";
 import { MKE2FS, MKFS_EROFS, makeFilesystem } from "./make-filesystem.ts";
 

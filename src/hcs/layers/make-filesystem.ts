@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /** A layer of several GB on a slow disk. */
 const TIMEOUT_MS = 10 * 60_000;

@@ -1,7 +1,7 @@
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentError } from "../../errors.ts";
-import { makeTemporaryDirectory } from "../cache/temporary-directory.ts";
+import { makeTemporaryDirectory } from "../../common/cache/temporary-directory.ts";
+import { AgentError } from "../../common/errors.ts";
 import { MKE2FS, makeFilesystem } from "./make-filesystem.ts";
 
 /** ext4 with a journal does not fit into less. */

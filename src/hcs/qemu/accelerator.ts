@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { access, constants, readFile, rename, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
-import { cacheDirectory } from "../cache-directory.ts";
+import { cacheDirectory } from "../../common/cache/cache-directory.ts";
 import { confine } from "./confinement.ts";
 import { PassedFiles } from "./passed-files.ts";
 import { spawnQemu } from "./spawn-qemu.ts";

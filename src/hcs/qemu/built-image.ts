@@ -1,6 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /** What a utility VM boots from. */
 export interface BootFiles {

@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import {
   CONTROLLERS,
   DEFAULT_MEMORY_MIB,

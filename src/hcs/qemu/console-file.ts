@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, renameSync, writeSync } from "node:fs";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /** Bytes; then the file is put aside as FILE.1, whose predecessor is lost. */
 const LARGEST_FILE = 16 * 1024 * 1024;

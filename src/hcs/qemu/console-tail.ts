@@ -1,4 +1,4 @@
-import { printable, printableLines } from "../../printable.ts";
+import { printable, printableLines } from "../../common/printable.ts";
 
 /** As much of the console's end is kept for errors. */
 const TAIL_BYTES = 16 * 1024;

@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { hotplugBus, netdevNode, nicDevice } from "./command-line.ts";
 import { HOTPLUG_PORTS, type Nic } from "./config.ts";
 import type { QemuMachine } from "./qemu-machine.ts";

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /** As much of a file as its headers need. */
 const HEAD_BYTES = 4096;

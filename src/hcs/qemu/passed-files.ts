@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { socketPair } from "../../../native/hvsock/index.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { Disk, QemuConfig } from "./config.ts";
 
 /** Descriptors 0 to 2 are the standard streams. */

@@ -1,7 +1,7 @@
 import { access, constants, open, stat } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import { dirname } from "node:path";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { DEFAULT_MEMORY_MIB, type Disk, MAXIMUM_CPUS, type QemuConfig } from "./config.ts";
 import { checkKernelFile } from "./kernel-file.ts";
 

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
-import { AgentError } from "../../errors.ts";
-import { printableLines } from "../../printable.ts";
+import { AgentError } from "../../common/errors.ts";
+import { printableLines } from "../../common/printable.ts";
 import { LoopHolder } from "../transport/loop-holder.ts";
 import { FORWARDER_PORT_NAME } from "./command-line.ts";
 import type { ConsoleFile } from "./console-file.ts";

@@ -1,6 +1,6 @@
 import { closeSync } from "node:fs";
 import { access, constants } from "node:fs/promises";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { ForwarderHostTransport } from "../transport/forwarder-host-transport.ts";
 import type { HostTransport } from "../transport/host-transport.ts";
 import { freeGuestCid, VsockHostTransport } from "../transport/vsock-host-transport.ts";

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { sendFd } from "../../../native/hvsock/index.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { descriptorOf } from "../transport/socket-descriptor.ts";
 
 /** QEMU answers within milliseconds; under load on a small machine a busy main loop takes longer. */

@@ -2,7 +2,7 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { access, constants } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import type { Readable } from "node:stream";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { SANDBOX } from "./confinement.ts";
 
 export type QemuProcess = ChildProcessByStdio<null, Readable, Readable>;

@@ -1,5 +1,5 @@
 import type { Duplex, Writable } from "node:stream";
-import { stringifyJson } from "../../protocol/json.ts";
+import { stringifyJson } from "../../common/json.ts";
 import type { OutputName, OutputSink } from "./output-pump.ts";
 import { channels, encodeFrames, FrameReader } from "./stdio-frames.ts";
 

@@ -1,6 +1,6 @@
 import { EventEmitter, once } from "node:events";
 import type { ServerResponse } from "node:http";
-import { stringifyJson } from "../../protocol/json.ts";
+import { stringifyJson } from "../../common/json.ts";
 import type { BootStage } from "../qemu-uvm.ts";
 
 /** A line of what `GET /systems/ID/stages` answers. */

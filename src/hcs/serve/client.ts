@@ -1,8 +1,8 @@
 import { type IncomingMessage, request } from "node:http";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
-import { AgentError, type ErrorCode } from "../../errors.ts";
-import { parseJson, stringifyJson } from "../../protocol/json.ts";
+import { AgentError, type ErrorCode } from "../../common/errors.ts";
+import { parseJson, stringifyJson } from "../../common/json.ts";
 import type { HasGuestTrace } from "../compute/guest-trace.ts";
 import type { ErrorBody } from "./http.ts";
 

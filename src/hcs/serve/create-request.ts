@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { AgentRecord } from "../agent-record.ts";
 import type { ComputeSystemDocument } from "../compute/document.ts";
 import { LocalDriver } from "../compute/local-driver.ts";

@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { AgentError, describeError } from "../../errors.ts";
+import { AgentError, describeError } from "../../common/errors.ts";
 
 import { call, callJson, isAbsent } from "./client.ts";
 import { listen, readBody, readBytes, reply } from "./http.ts";

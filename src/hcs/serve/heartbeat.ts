@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { GuestConnection } from "../guest/guest-connection.ts";
 import { limits } from "./limits.ts";
 

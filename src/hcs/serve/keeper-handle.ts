@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { isGone, isProcessOf, removeAgent } from "../agent-record.ts";
 import { callJson, isAbsent } from "./client.ts";
 import { describeSilence } from "./heartbeat.ts";

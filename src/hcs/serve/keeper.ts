@@ -8,7 +8,7 @@ import { rm } from "node:fs/promises";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { AgentRecord } from "../agent-record.ts";
 import { QemuDriver } from "../compute/qemu-driver.ts";
 import type { PropertyTypeV1 } from "../compute/schema1.ts";

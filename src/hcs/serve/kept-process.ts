@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AgentError, describeError } from "../../errors.ts";
+import { AgentError, describeError } from "../../common/errors.ts";
 import type { Process } from "../compute/process.ts";
 import { Client, type ExitMessage } from "./attach.ts";
 import { limits } from "./limits.ts";

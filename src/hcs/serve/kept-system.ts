@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import type { Duplex } from "node:stream";
-import { AgentError, describeError, type ErrorCode } from "../../errors.ts";
-import { abortable } from "../compute/abortable.ts";
+import { abortable } from "../../common/deadline.ts";
+import { AgentError, describeError, type ErrorCode } from "../../common/errors.ts";
 import type { ProcessParameters } from "../compute/schema2.ts";
 import type { ComputeService } from "../compute/service.ts";
 import type { System } from "../compute/system.ts";

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { LogPiece, LogQuery } from "./log-reader.ts";
 import { encodeFrames } from "./stdio-frames.ts";
 

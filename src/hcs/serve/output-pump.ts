@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { describeError } from "../../errors.ts";
+import { describeError } from "../../common/errors.ts";
 
 export type OutputName = "stdout" | "stderr";
 

@@ -1,6 +1,6 @@
 import { chmod, lstat, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /** sizeof(sockaddr_un.sun_path) less the terminating NUL; unix(7). */
 const MAX_SOCKET_PATH_BYTES = 108 - 1;

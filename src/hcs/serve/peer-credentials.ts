@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { descriptorOf } from "../transport/socket-descriptor.ts";
 
 /** <sys/socket.h> of Linux on x86 and ARM. */

@@ -1,5 +1,5 @@
 import { type FileHandle, open, unlink } from "node:fs/promises";
-import { describeError } from "../../errors.ts";
+import { describeError } from "../../common/errors.ts";
 import { encodeRecord, RECORD_HEADER_BYTES } from "./log-records.ts";
 import type { OutputName, OutputSink } from "./output-pump.ts";
 import { channels } from "./stdio-frames.ts";

@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { checkContainerId, UVM_CONTAINER_ID } from "../../protocol/container-id.ts";
 
 /**

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { AcceptOptions, HostListenOptions } from "./host-transport.ts";
 
 /** As many streams wait for accept() before further ones are turned away: Linux's SOMAXCONN of old. */

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
-import { AgentError } from "../../errors.ts";
-import { checkPort } from "../port.ts";
+import { AgentError } from "../../common/errors.ts";
+import { checkPort } from "../../common/port.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import { Mux } from "./forwarder/mux.ts";
 import type { AcceptOptions, HostListener, HostListenOptions, HostTransport } from "./host-transport.ts";

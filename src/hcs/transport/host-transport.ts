@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { AgentError } from "../../errors.ts";
+import type { AgentError } from "../../common/errors.ts";
 
 /**
  * The host's side of the wire: the guest dials, the host listens. One transport serves one utility VM.

@@ -1,8 +1,8 @@
 import { chmodSync } from "node:fs";
 import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { AgentError } from "../../errors.ts";
-import { checkPort } from "../port.ts";
+import { AgentError } from "../../common/errors.ts";
+import { checkPort } from "../../common/port.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import type { HostListener, HostListenOptions, HostTransport } from "./host-transport.ts";
 import { LoopHolder } from "./loop-holder.ts";

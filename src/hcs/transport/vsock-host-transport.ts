@@ -1,8 +1,8 @@
 import { closeSync, openSync } from "node:fs";
 import { Duplex } from "node:stream";
 import type { Socket } from "../../../native/hvsock/index.ts";
-import { AgentError } from "../../errors.ts";
-import { checkPort } from "../port.ts";
+import { AgentError } from "../../common/errors.ts";
+import { checkPort } from "../../common/port.ts";
 import { AcceptQueue } from "./accept-queue.ts";
 import type { AcceptOptions, HostListener, HostListenOptions, HostTransport } from "./host-transport.ts";
 import { LoopHolder } from "./loop-holder.ts";

@@ -1,6 +1,6 @@
 import { binding } from "../../../native/hvsock/binding.ts";
 import { closeFd, type Listener, listen, Socket, vsockCid } from "../../../native/hvsock/index.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /** Takes what one guest dials. */
 export interface Route {

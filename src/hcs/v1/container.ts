@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { AgentError } from "../../errors.ts";
-import { abortable } from "../compute/abortable.ts";
+import { abortable } from "../../common/deadline.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "../compute/cow.ts";
 import { ErrTimeout, ErrVmcomputeOperationPending } from "../compute/error-codes.ts";
 import { HcsError, isTimeout } from "../compute/errors.ts";

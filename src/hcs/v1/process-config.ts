@@ -1,4 +1,4 @@
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { ProcessParameters } from "../compute/schema2.ts";
 

@@ -1,5 +1,5 @@
-import { AgentError } from "../../errors.ts";
-import { abortable } from "../compute/abortable.ts";
+import { abortable } from "../../common/deadline.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { CallOptions, ProcessStdio } from "../compute/cow.ts";
 import { ErrElementNotFound, ErrTimeout } from "../compute/error-codes.ts";
 import { isError } from "../compute/errors.ts";

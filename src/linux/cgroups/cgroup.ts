@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, rmdirSync } from "node:fs";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { isSystemError } from "../system-error.ts";
 import { hasChildCgroups, readKernelFile, writeKernelFile } from "./files.ts";
 import { type CgroupLayout, type CgroupMount, parseProcessCgroups } from "./layout.ts";

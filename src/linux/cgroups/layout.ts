@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 
 /** One mounted cgroup hierarchy. */
 export interface CgroupMount {

@@ -1,7 +1,7 @@
 import * as v from "valibot";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
+import { parseJson } from "../../common/json.ts";
 import { checkContainerId } from "../container-id.ts";
-import { parseJson } from "../json.ts";
 import { describeType } from "../validate.ts";
 
 /*

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { looseObject, object, optional, requestBase } from "./base.ts";
 import { networkAdapter } from "./network.ts";
 import { containerConstraints, securityPolicy, securityPolicyFragment, vpciDevice } from "./policy.ts";

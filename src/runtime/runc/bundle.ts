@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { AgentError } from "../../errors.ts";
-import type { StartSubject } from "../../start-failure.ts";
+import { AgentError } from "../../common/errors.ts";
+import type { StartSubject } from "../../common/start-failure.ts";
 import type { OciProcess } from "../runtime.ts";
 
 /** What we need to know of a bundle's config.json; the runtime reads the file itself. */

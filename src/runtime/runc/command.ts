@@ -1,7 +1,8 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, unlinkSync } from "node:fs";
 import { basename } from "node:path";
 import type { SpawnOptions } from "../../../native/hvsock/index.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
+import { describeStartFailure, START_FAILURES, type StartSubject } from "../../common/start-failure.ts";
 import { removeFile } from "../../linux/remove.ts";
 import { settlesWithin } from "../../linux/settles-within.ts";
 import {
@@ -11,7 +12,6 @@ import {
   type Supervisor,
 } from "../../linux/supervisor.ts";
 import { isSystemError } from "../../linux/system-error.ts";
-import { describeStartFailure, START_FAILURES, type StartSubject } from "../../start-failure.ts";
 import { globalArguments } from "./args.ts";
 import { explainFailure } from "./log.ts";
 

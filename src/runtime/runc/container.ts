@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import type { CgroupStatistics } from "../../linux/cgroups/statistics.ts";
 import { stringifyExact } from "../../linux/json.ts";

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, unlinkSync, writeS
 import { basename } from "node:path";
 import { binding } from "../../../native/hvsock/binding.ts";
 import { waitUntilReady } from "../../../native/hvsock/deadline.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import { isSystemError } from "../../linux/system-error.ts";
 import { stateDirectoryOf } from "./state-directory.ts";
 

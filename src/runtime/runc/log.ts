@@ -1,5 +1,5 @@
-import type { ErrorCode } from "../../errors.ts";
-import { type StartSubject, startFailureOf } from "../../start-failure.ts";
+import type { ErrorCode } from "../../common/errors.ts";
+import { type StartSubject, startFailureOf } from "../../common/start-failure.ts";
 
 /**
  * What runtimes say, and what it means. Matched against every error of a call's log, first match wins. runc's

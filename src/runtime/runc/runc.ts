@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { AgentError, describeError } from "../../errors.ts";
+import { CleanupStack } from "../../common/cleanup.ts";
+import { AgentError, describeError } from "../../common/errors.ts";
 import { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { type CgroupLayout, detectCgroupLayout } from "../../linux/cgroups/layout.ts";
-import { CleanupStack } from "../../linux/cleanup.ts";
 import { removeFlatDirectory } from "../../linux/remove.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
 import type { ContainerState, CreateOptions, Runtime } from "../runtime.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { closeFd, pidfdOpen, pidfdSendSignal } from "../../../native/hvsock/index.ts";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { isSystemError } from "../../linux/system-error.ts";
 

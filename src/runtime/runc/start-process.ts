@@ -1,11 +1,11 @@
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { closeFd, receiveFd, setWindowSize } from "../../../native/hvsock/index.ts";
-import { AgentError } from "../../errors.ts";
-import { CleanupStack } from "../../linux/cleanup.ts";
+import { CleanupStack } from "../../common/cleanup.ts";
+import { AgentError } from "../../common/errors.ts";
+import type { StartSubject } from "../../common/start-failure.ts";
 import { removeFile, removeFlatDirectory } from "../../linux/remove.ts";
 import type { Claim, SupervisedProcess, Supervisor } from "../../linux/supervisor.ts";
-import type { StartSubject } from "../../start-failure.ts";
 import { type ConnectionSet, closeConnections } from "../../stdio/connection-set.ts";
 import { PipeRelay, type PipeStreams } from "../../stdio/pipe-relay.ts";
 import { TtyRelay } from "../../stdio/tty-relay.ts";

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { removeFlatDirectory } from "../../linux/remove.ts";
 import { isSystemError } from "../../linux/system-error.ts";

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../../common/errors.ts";
 import type { ContainerState } from "../runtime.ts";
 import { readBundle } from "./bundle.ts";
 

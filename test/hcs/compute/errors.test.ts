@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { test } from "tap";
-import { AgentError } from "../../../src/errors.ts";
+import { AgentError } from "../../../src/common/errors.ts";
 import * as hcs from "../../../src/hcs/index.ts";
 import { GuestError } from "../../../src/protocol/hresult.ts";
 

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { parseJson } from "../../../src/common/json.ts";
 import {
   encodeErrorFrame,
   encodeNotificationFrame,
@@ -6,7 +7,6 @@ import {
   type ResponseOf,
 } from "../../../src/protocol/codec.ts";
 import { FrameDecoder, MAXIMUM_SIZE_FROM_HOST } from "../../../src/protocol/frame.ts";
-import { parseJson } from "../../../src/protocol/json.ts";
 import {
   BRIDGE_PORT,
   type MessageName,

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
 import { type Test, test } from "tap";
-import { AgentError } from "../../../src/errors.ts";
+import { AgentError } from "../../../src/common/errors.ts";
 import { GuestConnection, type ListenOptions } from "../../../src/hcs/guest/guest-connection.ts";
 import { UnixHostTransport } from "../../../src/hcs/transport/unix-host-transport.ts";
 import { encodeFrame } from "../../../src/protocol/frame.ts";

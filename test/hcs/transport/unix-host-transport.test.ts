@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { test } from "tap";
-import { AgentError } from "../../../src/errors.ts";
+import { AgentError } from "../../../src/common/errors.ts";
 import { UnixHostTransport } from "../../../src/hcs/transport/unix-host-transport.ts";
 import { shortDirectory } from "../short-directory.ts";
 

@@ -1,4 +1,4 @@
-import type { Logger } from "../../../log.ts";
+import type { Logger } from "../../../common/log.ts";
 import type { Notification, PayloadOf, RequestOf } from "../../../protocol/codec.ts";
 import type { MessageName } from "../../../protocol/messages.ts";
 import type { Uvm } from "../../uvm/uvm.ts";

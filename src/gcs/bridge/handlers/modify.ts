@@ -1,4 +1,4 @@
-import { AgentError } from "../../../errors.ts";
+import { AgentError } from "../../../common/errors.ts";
 import { UVM_CONTAINER_ID } from "../../../protocol/container-id.ts";
 import type { Handler } from "./handler.ts";
 

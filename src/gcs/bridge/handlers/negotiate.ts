@@ -1,4 +1,4 @@
-import { AgentError } from "../../../errors.ts";
+import { AgentError } from "../../../common/errors.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/messages.ts";
 import type { Handler } from "./handler.ts";
 

@@ -1,4 +1,4 @@
-import { AgentError } from "../../../errors.ts";
+import { AgentError } from "../../../common/errors.ts";
 
 /**
  * Frames between the host and the guest's forwarder; native/forwarder/protocol.h describes them and their rules.

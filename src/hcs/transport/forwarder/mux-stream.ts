@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import { Duplex } from "node:stream";
-import { AgentError } from "../../../errors.ts";
+import { AgentError } from "../../../common/errors.ts";
 import { ArrivedBytes, compact } from "./arrived-bytes.ts";
 
 /** What a stream needs of the mux it belongs to. */

@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import type { Duplex } from "node:stream";
 import { getSystemErrorMessage } from "node:util";
-import { AgentError } from "../../../errors.ts";
+import { AgentError } from "../../../common/errors.ts";
 import {
   encodeFrame,
   encodeHeader,

@@ -1,6 +1,6 @@
 import { encodeHypervAddress, serviceIdOfPort } from "../../../../native/hvsock/hyperv-address.ts";
-import { AgentError } from "../../../errors.ts";
-import { checkPort } from "../../port.ts";
+import { AgentError } from "../../../common/errors.ts";
+import { checkPort } from "../../../common/port.ts";
 import { AcceptQueue } from "../accept-queue.ts";
 import type { AcceptOptions, HostListener, HostListenOptions, HostTransport } from "../host-transport.ts";
 import type { NativeSockets } from "./native-sockets.ts";

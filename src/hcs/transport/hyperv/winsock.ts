@@ -3,7 +3,7 @@
  * winsock2.h and hvsocket.h of the Windows SDK, and https://learn.microsoft.com/windows/win32/api/winsock2/
  */
 import koffi from "koffi";
-import { AgentError } from "../../../errors.ts";
+import { AgentError } from "../../../common/errors.ts";
 import type { Interest, NativeSockets, Ready } from "./native-sockets.ts";
 
 const AF_INET = 2;

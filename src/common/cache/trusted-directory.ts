@@ -10,7 +10,7 @@ import {
   type Stats,
 } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../errors.ts";
 
 const OTHERS_WRITE = 0o002;
 const GROUP_WRITES = 0o020;

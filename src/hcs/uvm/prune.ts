@@ -3,12 +3,12 @@ import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cacheEntries, diskUsage } from "../../common/cache/cache.ts";
+import { cacheHome } from "../../common/cache/cache-directory.ts";
+import type { Entries } from "../../common/cache/entries.ts";
+import { type AbandonedDirectory, abandonedDirectories } from "../../common/cache/temporary-directory.ts";
 import { removeTraces, tracesIn } from "../agent-traces.ts";
 import { currentRootName } from "../busybox-root.ts";
-import { cacheHome } from "../cache-directory.ts";
-import { cacheEntries, diskUsage } from "./cache.ts";
-import type { Entries } from "./entries.ts";
-import { type AbandonedDirectory, abandonedDirectories } from "./temporary-directory.ts";
 
 export interface Removable {
   /** "image of a directory" */

@@ -1,5 +1,5 @@
-import { AgentError } from "../../errors.ts";
-import { LONGEST_TIMER_MS } from "../longest-timer.ts";
+import { AgentError } from "./errors.ts";
+import { LONGEST_TIMER_MS } from "./longest-timer.ts";
 
 /**
  * Waits for a promise no longer than the caller wants. What the promise stands for goes on.

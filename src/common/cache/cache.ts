@@ -1,8 +1,8 @@
 /** The user's cache: what kinds of entries it has, and how much of them is kept. */
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { AgentError } from "../../errors.ts";
-import { cacheDirectory } from "../cache-directory.ts";
+import { AgentError } from "../errors.ts";
+import { cacheDirectory } from "./cache-directory.ts";
 import { Entries, type Entry } from "./entries.ts";
 
 /** "layers": images of directories, one each time a directory has changed. "roots": the default root. */

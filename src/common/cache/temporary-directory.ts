@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AgentError } from "../../errors.ts";
+import { AgentError } from "../errors.ts";
 import { isAlive, ownIdentity } from "./process-identity.ts";
 
 /** "lcow-gcs": an agent's; "lcow-scratch": a disk that QEMU is about to get. */

@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "./errors.ts";
 
 /** How deeply objects and arrays may nest; an OCI spec needs 8. Bounds the recursion of everything that walks a value. */
 export const MAXIMUM_DEPTH = 128;

@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { abortable, withTimeLimit } from "../../../src/hcs/compute/abortable.ts";
+import { abortable, withTimeLimit } from "../../src/common/deadline.ts";
 
 test("a limit beyond what a timer can be told is a long one, not none", async (t) => {
   for (const timeoutMs of [2 ** 31, 99_999_999_999, Number.POSITIVE_INFINITY]) {

@@ -17,9 +17,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
-import { cacheEntries, trim } from "../../src/hcs/cache/cache.ts";
-import { cacheDirectory } from "../../src/hcs/cache-directory.ts";
-import { layerImage, leaseLayerImage } from "../../src/hcs/layers/layer-image.ts";
+import { cacheEntries, trim } from "../../../src/common/cache/cache.ts";
+import { cacheDirectory } from "../../../src/common/cache/cache-directory.ts";
+import { layerImage, leaseLayerImage } from "../../../src/hcs/layers/layer-image.ts";
 
 const NOBODY = 65534;
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import t from "tap";
-import { AgentError } from "../../src/errors.ts";
-import { MAXIMUM_DEPTH, parseJson, stringifyJson } from "../../src/protocol/json.ts";
+import { AgentError } from "../../src/common/errors.ts";
+import { MAXIMUM_DEPTH, parseJson, stringifyJson } from "../../src/common/json.ts";
 
 const codeOf = (work: () => unknown): string => {
   try {

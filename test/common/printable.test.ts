@@ -1,10 +1,10 @@
 import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { test } from "tap";
-import { AgentOutput } from "../src/hcs/agent-output.ts";
-import { ConsoleTail } from "../src/hcs/qemu/console-tail.ts";
-import { printable, printableJson, printableLines } from "../src/printable.ts";
-import { errorFromResponse } from "../src/protocol/hresult.ts";
+import { printable, printableJson, printableLines } from "../../src/common/printable.ts";
+import { AgentOutput } from "../../src/hcs/agent-output.ts";
+import { ConsoleTail } from "../../src/hcs/qemu/console-tail.ts";
+import { errorFromResponse } from "../../src/protocol/hresult.ts";
 
 /** All that a terminal or the reader of a log could be fooled with. */
 const UNFIT =

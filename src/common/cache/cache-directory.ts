@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { makePrivate } from "./cache/trusted-directory.ts";
+import { makePrivate } from "./trusted-directory.ts";
 
 const REMEDY = "set XDG_CACHE_HOME to a directory of your own";
 

@@ -1,4 +1,4 @@
-import { AgentError } from "../errors.ts";
+import { AgentError } from "./errors.ts";
 
 /** vsock ports are 32 bits; the greatest is VMADDR_PORT_ANY, which nobody can listen on; vsock(7). */
 const MAX_PORT = 0xffff_ffff - 1;
