@@ -7,10 +7,10 @@ import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { buildImage, defaultImage } from "../src/cli/image.ts";
 import { describeError } from "../src/common/errors.ts";
-import { makeDefaultSpec } from "../src/hcs/default-spec.ts";
-import { LocalUvm } from "../src/hcs/local-uvm.ts";
-import { type BootStage, QemuUvm } from "../src/hcs/qemu-uvm.ts";
-import type { UtilityVm } from "../src/hcs/utility-vm.ts";
+import { makeDefaultSpec } from "../src/hcs/uvm/default-spec.ts";
+import { LocalUvm } from "../src/hcs/uvm/local/local-uvm.ts";
+import { type BootStage, QemuUvm } from "../src/hcs/uvm/qemu/qemu-uvm.ts";
+import type { UtilityVm } from "../src/hcs/uvm/utility-vm.ts";
 
 /** For the whole demo; a step that hangs is a surprise, too. */
 const DEADLINE_MS = 120_000;

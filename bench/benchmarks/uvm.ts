@@ -1,9 +1,9 @@
 /** In a virtual machine: how long the boot takes by stage, one container's life there, and the image's size by part. */
 import { existsSync, readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
-import { makeDefaultSpec } from "../../src/hcs/default-spec.ts";
-import { type BootStage, QemuUvm } from "../../src/hcs/qemu-uvm.ts";
-import type { UtilityVm } from "../../src/hcs/utility-vm.ts";
+import { makeDefaultSpec } from "../../src/hcs/uvm/default-spec.ts";
+import { type BootStage, QemuUvm } from "../../src/hcs/uvm/qemu/qemu-uvm.ts";
+import type { UtilityVm } from "../../src/hcs/uvm/utility-vm.ts";
 import type { OciSpec } from "../../src/protocol/schemas/oci.ts";
 import { run } from "../command.ts";
 import { HELLO, nextId } from "../containers.ts";

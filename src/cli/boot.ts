@@ -1,7 +1,7 @@
 /** `lcow boot`: a utility VM with a shell in it, outside any container. */
 import { isatty } from "node:tty";
 import { describeError } from "../common/errors.ts";
-import type { UtilityVm } from "../hcs/utility-vm.ts";
+import type { UtilityVm } from "../hcs/uvm/utility-vm.ts";
 import type { ParsedArguments } from "./arguments.ts";
 import { causeOf } from "./cause.ts";
 import {

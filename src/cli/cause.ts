@@ -1,5 +1,5 @@
 import { AgentError } from "../common/errors.ts";
-import type { UtilityVm } from "../hcs/utility-vm.ts";
+import type { UtilityVm } from "../hcs/uvm/utility-vm.ts";
 
 /** How long the guest's end may take to be noticed after its connection. */
 const DEATH_NOTICE_MS = 2_000;

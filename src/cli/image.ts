@@ -5,7 +5,7 @@ import { access } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { AgentError } from "../common/errors.ts";
 import { nodeFlags } from "../common/node-flags.ts";
-import { type BootFiles, builtImage } from "../hcs/qemu/built-image.ts";
+import { type BootFiles, builtImage } from "../hcs/uvm/qemu/built-image.ts";
 import { type OptionDescription, UsageError } from "./arguments.ts";
 import { say } from "./output.ts";
 import { readCount, readNotEmpty } from "./values.ts";

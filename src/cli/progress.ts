@@ -3,7 +3,7 @@
  * pipe nothing. And how long each stage took, when asked for.
  */
 import { isatty } from "node:tty";
-import type { BootStage } from "../hcs/qemu-uvm.ts";
+import type { BootStage } from "../hcs/uvm/qemu/qemu-uvm.ts";
 import { errorsPrinted, printError, setStatusLine } from "./output.ts";
 import { windowSize } from "./run/terminal.ts";
 

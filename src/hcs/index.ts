@@ -40,7 +40,7 @@ export { System } from "./compute/system.ts";
 export type { ContainerConfig } from "./compute/v1-config.ts";
 export { defaultService, setDriver } from "./default-service.ts";
 export type { GuestConnection } from "./guest/guest-connection.ts";
-export type { ContainerRoot, UtilityVm } from "./utility-vm.ts";
+export type { ContainerRoot, UtilityVm } from "./uvm/utility-vm.ts";
 /** Version 1 of the interface. */
 export * as v1 from "./v1/index.ts";
 

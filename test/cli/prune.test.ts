@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tap, { type Test, test } from "tap";
-import { leaseLayerImage } from "../../src/hcs/layers/layer-image.ts";
+import { leaseLayerImage } from "../../src/hcs/uvm/layers/layer-image.ts";
 import { agentsOf, footprintOf, leftovers, leftoversAfter } from "../helpers/leftovers.ts";
 import { copyRootfs } from "../helpers/rootfs.ts";
 import { Lcow, lcow } from "./lcow.ts";

@@ -1,4 +1,4 @@
-/** How the wall around a container is loosened, as it is typed and as documents say it; the wall: test/hcs/default-spec.test.ts. */
+/** How the wall around a container is loosened, as it is typed and as documents say it; the wall: test/hcs/uvm/default-spec.test.ts. */
 import t from "tap";
 import { localService, run as runIn, runningContainer, runningVm } from "../hcs/compute/support.ts";
 import { run } from "./lcow.ts";

@@ -2,8 +2,8 @@ import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { test } from "tap";
 import { printable, printableJson, printableLines } from "../../src/common/printable.ts";
-import { AgentOutput } from "../../src/hcs/agent-output.ts";
-import { ConsoleTail } from "../../src/hcs/qemu/console-tail.ts";
+import { AgentOutput } from "../../src/hcs/uvm/agent-output.ts";
+import { ConsoleTail } from "../../src/hcs/uvm/qemu/console-tail.ts";
 import { errorFromResponse } from "../../src/protocol/hresult.ts";
 
 /** All that a terminal or the reader of a log could be fooled with. */

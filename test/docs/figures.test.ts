@@ -13,7 +13,7 @@ interface Figure {
   readonly name: string;
 }
 
-const disk = "src/hcs/disk-roots.ts";
+const disk = "src/hcs/uvm/qemu/disk-roots.ts";
 const limits = "src/hcs/serve/limits.ts";
 const drain = "src/stdio/drain.ts";
 const init = (file: string) => `native/init/${file}`;
@@ -60,14 +60,14 @@ const FIGURES: readonly Figure[] = [
     source: "src/hcs/transport/forwarder/mux.ts",
     name: "MAX_WAITING_BYTES",
   },
-  { says: "the last 4 KiB", value: 4096, source: "src/hcs/agent-output.ts", name: "KEPT" },
+  { says: "the last 4 KiB", value: 4096, source: "src/hcs/uvm/agent-output.ts", name: "KEPT" },
   {
     says: "the console's last 16 KiB",
     value: 16_384,
-    source: "src/hcs/qemu/console-tail.ts",
+    source: "src/hcs/uvm/qemu/console-tail.ts",
     name: "TAIL_BYTES",
   },
-  { says: "a line of 4 MiB", value: 4 * MIB, source: "src/hcs/qemu/qmp.ts", name: "MAX_LINE" },
+  { says: "a line of 4 MiB", value: 4 * MIB, source: "src/hcs/uvm/qemu/qmp.ts", name: "MAX_LINE" },
   { says: "at most 4 KiB", value: 4096, source: "src/linux/proc.ts", name: "LONGEST_COMMAND_LINE" },
   { says: "30 000 ms later", value: 30_000, source: "src/hcs/compute/v1-kind.ts", name: "FINISH_TIMEOUT_MS" },
   {

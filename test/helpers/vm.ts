@@ -2,10 +2,10 @@
 import { copyFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { buildImage, defaultImage } from "../../src/cli/image.ts";
-import { layerImage } from "../../src/hcs/layers/layer-image.ts";
-import { createScratchDisk } from "../../src/hcs/layers/scratch-disk.ts";
-import { QemuVm } from "../../src/hcs/qemu/qemu-vm.ts";
-import { agentArguments, KERNEL_ARGUMENTS } from "../../src/hcs/qemu-uvm.ts";
+import { layerImage } from "../../src/hcs/uvm/layers/layer-image.ts";
+import { createScratchDisk } from "../../src/hcs/uvm/layers/scratch-disk.ts";
+import { agentArguments, KERNEL_ARGUMENTS } from "../../src/hcs/uvm/qemu/qemu-uvm.ts";
+import { QemuVm } from "../../src/hcs/uvm/qemu/qemu-vm.ts";
 import { compileProgram } from "./c-program.ts";
 import { executeBody, UVM } from "./gcs-requests.ts";
 import { RawHost, withDeadline } from "./raw-host.ts";

@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import t from "tap";
-import { KERNEL_ARGUMENTS } from "../../src/hcs/qemu-uvm.ts";
+import { KERNEL_ARGUMENTS } from "../../src/hcs/uvm/qemu/qemu-uvm.ts";
 import { requestTypeOf } from "../../src/protocol/messages.ts";
 import { sendBadInput } from "../gcs/suites/bad-input.ts";
 import type { GuestEnvironment } from "../gcs/suites/environment.ts";

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import tap from "tap";
 import { buildImage, defaultImage } from "../../src/cli/image.ts";
-import { makeDefaultSpec } from "../../src/hcs/default-spec.ts";
-import { QemuUvm } from "../../src/hcs/qemu-uvm.ts";
+import { makeDefaultSpec } from "../../src/hcs/uvm/default-spec.ts";
+import { QemuUvm } from "../../src/hcs/uvm/qemu/qemu-uvm.ts";
 import { compileProgram } from "../helpers/c-program.ts";
 import { copyRootfs } from "../helpers/rootfs.ts";
 

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
-import type { SecuritySettings } from "../../hcs/default-spec.ts";
+import type { SecuritySettings } from "../../hcs/uvm/default-spec.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import type { SessionOptions } from "../run/session.ts";
 import { readCpus, readHostname, readMemory, readSystemName } from "../values.ts";

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { SeccompProfile, SecuritySettings } from "../../hcs/default-spec.ts";
+import type { SeccompProfile, SecuritySettings } from "../../hcs/uvm/default-spec.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import { readCount } from "../values.ts";
 import { readText } from "./text-file.ts";

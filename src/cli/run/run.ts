@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { isatty } from "node:tty";
 import { describeError } from "../../common/errors.ts";
-import { makeDefaultSpec, type SecuritySettings } from "../../hcs/default-spec.ts";
-import type { UtilityVm } from "../../hcs/utility-vm.ts";
+import { makeDefaultSpec, type SecuritySettings } from "../../hcs/uvm/default-spec.ts";
+import type { UtilityVm } from "../../hcs/uvm/utility-vm.ts";
 import { causeOf } from "../cause.ts";
 import { tell } from "../failure.ts";
 import { say } from "../output.ts";

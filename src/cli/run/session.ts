@@ -1,5 +1,5 @@
 import { AgentError } from "../../common/errors.ts";
-import type { UtilityVm } from "../../hcs/utility-vm.ts";
+import type { UtilityVm } from "../../hcs/uvm/utility-vm.ts";
 import { printError } from "../output.ts";
 import type { Progress } from "../progress.ts";
 
@@ -33,11 +33,11 @@ export async function startUtilityVm(
     ...(logLevel !== undefined && { logLevel, onLog: (text: string) => printError(text) }),
   };
   if (options.local) {
-    const { LocalUvm } = await import("../../hcs/local-uvm.ts");
+    const { LocalUvm } = await import("../../hcs/uvm/local/local-uvm.ts");
     return await LocalUvm.start(common);
   }
   const [{ QemuUvm }, { findImage }] = await Promise.all([
-    import("../../hcs/qemu-uvm.ts"),
+    import("../../hcs/uvm/qemu/qemu-uvm.ts"),
     import("../image.ts"),
   ]);
   const { kernel, initrd, append, vmMemoryMiB, cpus, accelerator, console } = options;

@@ -1,8 +1,8 @@
 import { AgentError } from "../../common/errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
-import { makeDefaultSpec, type SecuritySettings } from "../default-spec.ts";
-import { MOUNT_POINT_BYTES } from "../root-directory.ts";
-import type { ContainerRoot } from "../utility-vm.ts";
+import { makeDefaultSpec, type SecuritySettings } from "../uvm/default-spec.ts";
+import { MOUNT_POINT_BYTES } from "../uvm/root-directory.ts";
+import type { ContainerRoot } from "../uvm/utility-vm.ts";
 import type { ContainerDocument } from "./document-parts.ts";
 import type { RunningVm } from "./driver.ts";
 import { type CheckedParameters, processLike } from "./process-parameters.ts";

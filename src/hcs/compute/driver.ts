@@ -1,4 +1,4 @@
-import type { UtilityVm } from "../utility-vm.ts";
+import type { UtilityVm } from "../uvm/utility-vm.ts";
 import type { CallOptions } from "./cow.ts";
 import type { VirtualMachineDocument } from "./document-parts.ts";
 import type { SaveOptions } from "./schema2.ts";

@@ -1,15 +1,15 @@
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { AgentError } from "../../common/errors.ts";
-import { findBuiltImage } from "../qemu/built-image.ts";
+import { findBuiltImage } from "../uvm/qemu/built-image.ts";
 import {
   type Disk,
   MAXIMUM_MEMORY_MIB,
   type Nic,
   type PersistentMemory,
   type QemuConfig,
-} from "../qemu/config.ts";
-import { QemuUvm, type QemuUvmOptions } from "../qemu-uvm.ts";
+} from "../uvm/qemu/config.ts";
+import { QemuUvm, type QemuUvmOptions } from "../uvm/qemu/qemu-uvm.ts";
 import type { CallOptions } from "./cow.ts";
 import { attachment, networkAdapter, type VirtualMachineDocument } from "./document-parts.ts";
 import type { HostModification, RunningVm, UtilityVmDriver } from "./driver.ts";

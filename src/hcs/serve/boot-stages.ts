@@ -1,7 +1,7 @@
 import { EventEmitter, once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { stringifyJson } from "../../common/json.ts";
-import type { BootStage } from "../qemu-uvm.ts";
+import type { BootStage } from "../uvm/qemu/qemu-uvm.ts";
 
 /** A line of what `GET /systems/ID/stages` answers. */
 export interface ReachedStage {

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { AgentError } from "../../common/errors.ts";
-import { isGone, isProcessOf, removeAgent } from "../agent-record.ts";
+import { isGone, isProcessOf, removeAgent } from "../uvm/local/agent-record.ts";
 import { callJson, isAbsent } from "./client.ts";
 import { describeSilence } from "./heartbeat.ts";
 import { readRecord } from "./keeper-record.ts";

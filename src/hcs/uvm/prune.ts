@@ -7,8 +7,8 @@ import { cacheEntries, diskUsage } from "../../common/cache/cache.ts";
 import { cacheHome } from "../../common/cache/cache-directory.ts";
 import type { Entries } from "../../common/cache/entries.ts";
 import { type AbandonedDirectory, abandonedDirectories } from "../../common/cache/temporary-directory.ts";
-import { removeTraces, tracesIn } from "../agent-traces.ts";
-import { currentRootName } from "../busybox-root.ts";
+import { currentRootName } from "./busybox-root.ts";
+import { removeTraces, tracesIn } from "./local/agent-traces.ts";
 
 export interface Removable {
   /** "image of a directory" */

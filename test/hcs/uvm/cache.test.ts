@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { type Test, test } from "tap";
 import { cacheEntries, trim } from "../../../src/common/cache/cache.ts";
 import { cacheDirectory } from "../../../src/common/cache/cache-directory.ts";
-import { layerImage, leaseLayerImage } from "../../../src/hcs/layers/layer-image.ts";
+import { layerImage, leaseLayerImage } from "../../../src/hcs/uvm/layers/layer-image.ts";
 
 const NOBODY = 65534;
 
