@@ -5,40 +5,45 @@
  *
  * Every duration is in milliseconds.
  */
-import type { ComputeSystemDocument } from "./compute/document.ts";
-import type { ComputeSystemQuery, ContainerProperties } from "./compute/schema1.ts";
-import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./compute/schema2.ts";
+
+import { defaultService } from "./compute/default-service.ts";
+import type { ComputeSystemDocument } from "./compute/documents/document.ts";
+import type { ComputeSystemQuery, ContainerProperties } from "./compute/documents/schema1.ts";
+import type {
+  ModificationRequest,
+  ServiceProperties,
+  ServicePropertyQuery,
+} from "./compute/documents/schema2.ts";
 import type { CreateOptions } from "./compute/service.ts";
 import type { System } from "./compute/system.ts";
-import { defaultService } from "./default-service.ts";
 
 export { AgentError, type ErrorCode } from "../common/errors.ts";
 export * from "./compute/cow.ts";
 export { createGuestContainer } from "./compute/create-guest-container.ts";
+export { defaultService, setDriver } from "./compute/default-service.ts";
 export type {
   ComputeSystemDocument,
   ContainerDocument,
   HostedOciDocument,
   VirtualMachineDocument,
-} from "./compute/document.ts";
-export type { HostModification, RunningVm, UtilityVmDriver } from "./compute/driver.ts";
+} from "./compute/documents/document.ts";
+export type { ExactInteger } from "./compute/documents/exact-integer.ts";
+export * from "./compute/documents/schema1.ts";
+export * from "./compute/documents/schema2.ts";
+export type { Timeouts } from "./compute/documents/service-settings.ts";
+export type { ContainerConfig } from "./compute/documents/v1-config.ts";
+export type { HostModification, RunningVm, UtilityVmDriver } from "./compute/drivers/driver.ts";
+export { LocalDriver } from "./compute/drivers/local-driver.ts";
+export { QemuDriver, type QemuDriverOptions } from "./compute/drivers/qemu-driver.ts";
 export * from "./compute/error-codes.ts";
 export * from "./compute/errors.ts";
-export type { ExactInteger } from "./compute/exact-integer.ts";
-export { LocalDriver } from "./compute/local-driver.ts";
 export type { WaitOptions } from "./compute/notification-hub.ts";
 export * from "./compute/notifications.ts";
 export { createNtfsVhd } from "./compute/ntfs-vhd.ts";
 /** Class names that the cow interfaces have, too: these are the compute service's own. */
 export { Process as ComputeProcess } from "./compute/process.ts";
-export { QemuDriver, type QemuDriverOptions } from "./compute/qemu-driver.ts";
-export * from "./compute/schema1.ts";
-export * from "./compute/schema2.ts";
 export { ComputeService, type CreateOptions } from "./compute/service.ts";
-export type { Timeouts } from "./compute/service-settings.ts";
 export { System } from "./compute/system.ts";
-export type { ContainerConfig } from "./compute/v1-config.ts";
-export { defaultService, setDriver } from "./default-service.ts";
 export type { GuestConnection } from "./guest/guest-connection.ts";
 export type { ContainerRoot, UtilityVm } from "./uvm/utility-vm.ts";
 /** Version 1 of the interface. */

@@ -69,11 +69,16 @@ const FIGURES: readonly Figure[] = [
   },
   { says: "a line of 4 MiB", value: 4 * MIB, source: "src/hcs/uvm/qemu/qmp.ts", name: "MAX_LINE" },
   { says: "at most 4 KiB", value: 4096, source: "src/linux/proc.ts", name: "LONGEST_COMMAND_LINE" },
-  { says: "30 000 ms later", value: 30_000, source: "src/hcs/compute/v1-kind.ts", name: "FINISH_TIMEOUT_MS" },
+  {
+    says: "30 000 ms later",
+    value: 30_000,
+    source: "src/hcs/compute/kinds/v1-kind.ts",
+    name: "FINISH_TIMEOUT_MS",
+  },
   {
     says: "a multiple of 2 MiB",
     value: 2 * MIB,
-    source: "src/hcs/compute/qemu-driver.ts",
+    source: "src/hcs/compute/drivers/qemu-driver.ts",
     name: "PERSISTENT_MEMORY_STEP",
   },
   {

@@ -1,6 +1,6 @@
 import { userInfo } from "node:os";
-import type { ComputeSystemDocument } from "../../hcs/compute/document.ts";
-import type { ProcessParameters } from "../../hcs/compute/schema2.ts";
+import type { ComputeSystemDocument } from "../../hcs/compute/documents/document.ts";
+import type { ProcessParameters } from "../../hcs/compute/documents/schema2.ts";
 import type { SecuritySettings } from "../../hcs/uvm/default-spec.ts";
 import type { ContainerRequest } from "../options/container.ts";
 import type { ProcessRequest } from "../options/process.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
-import type { StatisticsV2 } from "../../hcs/compute/schema2.ts";
+import type { StatisticsV2 } from "../../hcs/compute/documents/schema2.ts";
 import { print } from "../output.ts";
 import { type Connection, JSON_OPTION, systemPath } from "./connection.ts";
 import { forEachSystem } from "./for-each.ts";

@@ -3,8 +3,13 @@
  * hcsshim's package internal/cow. Where Go takes a context, these take `{ signal }`.
  */
 import type { Readable, Writable } from "node:stream";
-import type { ContainerProperties, PropertyTypeV1 } from "./schema1.ts";
-import type { ModifySettingRequest, ProcessParameters, Properties, PropertyTypeV2 } from "./schema2.ts";
+import type { ContainerProperties, PropertyTypeV1 } from "./documents/schema1.ts";
+import type {
+  ModifySettingRequest,
+  ProcessParameters,
+  Properties,
+  PropertyTypeV2,
+} from "./documents/schema2.ts";
 
 export interface CallOptions {
   /** Ends the wait for an answer, not what was asked for: the error's reason is the signal's. */

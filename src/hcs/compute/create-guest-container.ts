@@ -1,11 +1,11 @@
 import { checkContainerId } from "../../protocol/container-id.ts";
-import { ContainerKind } from "./container-kind.ts";
 import type * as cow from "./cow.ts";
-import type { HostedOciDocument } from "./document.ts";
-import type { RunningVm } from "./driver.ts";
+import type { HostedOciDocument } from "./documents/document.ts";
+import { defaultTimeouts } from "./documents/service-settings.ts";
+import type { RunningVm } from "./drivers/driver.ts";
 import { makeSystemError } from "./errors.ts";
 import { HandlesInUse } from "./handles-in-use.ts";
-import { defaultTimeouts } from "./service-settings.ts";
+import { ContainerKind } from "./kinds/container-kind.ts";
 import { System } from "./system.ts";
 import { SystemRecord } from "./system-record.ts";
 

@@ -1,9 +1,9 @@
 import type * as cow from "./cow.ts";
+import { withExactIntegers } from "./documents/exact-integer.ts";
+import type { ContainerProperties, PropertyTypeV1, Statistics } from "./documents/schema1.ts";
+import type { Properties, PropertyTypeV2 } from "./documents/schema2.ts";
 import { ErrNotSupported } from "./error-codes.ts";
 import { coded } from "./errors.ts";
-import { withExactIntegers } from "./exact-integer.ts";
-import type { ContainerProperties, PropertyTypeV1, Statistics } from "./schema1.ts";
-import type { Properties, PropertyTypeV2 } from "./schema2.ts";
 import { statisticsOf } from "./statistics.ts";
 import type { SystemRecord } from "./system-record.ts";
 

@@ -3,10 +3,13 @@ import { withTimeLimit } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import { checkContainerId } from "../../protocol/container-id.ts";
 import type { GuestConnection } from "../guest/guest-connection.ts";
-import { ContainerKind } from "./container-kind.ts";
 import type { CallOptions } from "./cow.ts";
-import { type ComputeSystemDocument, parseDocument } from "./document.ts";
-import type { UtilityVmDriver } from "./driver.ts";
+import { type ComputeSystemDocument, parseDocument } from "./documents/document.ts";
+import type { ComputeSystemQuery, ContainerProperties } from "./documents/schema1.ts";
+import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./documents/schema2.ts";
+import { ServiceSettings } from "./documents/service-settings.ts";
+import { parseStrictly } from "./documents/strict.ts";
+import type { UtilityVmDriver } from "./drivers/driver.ts";
 import {
   ErrComputeSystemAlreadyExists,
   ErrComputeSystemDoesNotExist,
@@ -14,17 +17,14 @@ import {
 } from "./error-codes.ts";
 import { coded, makeHcsError, makeSystemError, SystemError } from "./errors.ts";
 import { HandlesInUse } from "./handles-in-use.ts";
+import { ContainerKind } from "./kinds/container-kind.ts";
+import type { SystemKind } from "./kinds/system-kind.ts";
+import { V1Kind } from "./kinds/v1-kind.ts";
+import { VmKind } from "./kinds/vm-kind.ts";
 import { endWithProgram } from "./program-end.ts";
 import { basicProperties } from "./properties.ts";
-import type { ComputeSystemQuery, ContainerProperties } from "./schema1.ts";
-import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./schema2.ts";
-import { ServiceSettings } from "./service-settings.ts";
-import { parseStrictly } from "./strict.ts";
 import { System } from "./system.ts";
-import type { SystemKind } from "./system-kind.ts";
 import { SystemRecord } from "./system-record.ts";
-import { V1Kind } from "./v1-kind.ts";
-import { VmKind } from "./vm-kind.ts";
 
 const names = v.optional(v.nullable(v.array(v.string())));
 const systemQuery = v.strictObject({ Ids: names, Types: names, Names: names, Owners: names });

@@ -1,5 +1,5 @@
-import { type ExactInteger, exactInteger } from "./exact-integer.ts";
-import type { Statistics } from "./schema1.ts";
+import { type ExactInteger, exactInteger } from "./documents/exact-integer.ts";
+import type { Statistics } from "./documents/schema1.ts";
 
 type Metrics = Readonly<Record<string, unknown>>;
 

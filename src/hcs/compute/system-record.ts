@@ -2,6 +2,9 @@ import { randomUUID } from "node:crypto";
 import { withTimeLimit } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "./cow.ts";
+import { checkParameters } from "./documents/process-parameters.ts";
+import type { ProcessParameters, SaveOptions } from "./documents/schema2.ts";
+import type { Timeouts } from "./documents/service-settings.ts";
 import {
   ErrElementNotFound,
   ErrVmcomputeAlreadyStopped,
@@ -9,13 +12,10 @@ import {
 } from "./error-codes.ts";
 import { coded, makeSystemError, type SystemError } from "./errors.ts";
 import type { HandlesInUse } from "./handles-in-use.ts";
+import type { ExitType, SystemKind } from "./kinds/system-kind.ts";
 import { NotificationHub } from "./notification-hub.ts";
 import { HcsNotification } from "./notifications.ts";
-import { checkParameters } from "./process-parameters.ts";
 import { ProcessRecord } from "./process-record.ts";
-import type { ProcessParameters, SaveOptions } from "./schema2.ts";
-import type { Timeouts } from "./service-settings.ts";
-import type { ExitType, SystemKind } from "./system-kind.ts";
 
 /**
  * created --start--> starting --started--> running <--pause, resume--> paused;

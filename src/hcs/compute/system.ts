@@ -1,12 +1,6 @@
 import { abortable } from "../../common/deadline.ts";
 import type * as cow from "./cow.ts";
-import { ErrAlreadyClosed, ErrNotSupported } from "./error-codes.ts";
-import { coded, makeSystemError, SystemError } from "./errors.ts";
-import type { WaitOptions } from "./notification-hub.ts";
-import type { HcsNotification } from "./notifications.ts";
-import { Process } from "./process.ts";
-import { propertiesOf, propertiesV2Of } from "./properties.ts";
-import type { ContainerProperties, PropertyTypeV1 } from "./schema1.ts";
+import type { ContainerProperties, PropertyTypeV1 } from "./documents/schema1.ts";
 import type {
   ModifySettingRequest,
   PauseOptions,
@@ -14,7 +8,13 @@ import type {
   Properties,
   PropertyTypeV2,
   SaveOptions,
-} from "./schema2.ts";
+} from "./documents/schema2.ts";
+import { ErrAlreadyClosed, ErrNotSupported } from "./error-codes.ts";
+import { coded, makeSystemError, SystemError } from "./errors.ts";
+import type { WaitOptions } from "./notification-hub.ts";
+import type { HcsNotification } from "./notifications.ts";
+import { Process } from "./process.ts";
+import { propertiesOf, propertiesV2Of } from "./properties.ts";
 import type { SystemRecord } from "./system-record.ts";
 
 /**

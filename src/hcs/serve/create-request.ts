@@ -1,11 +1,11 @@
 import * as v from "valibot";
 import { AgentError } from "../../common/errors.ts";
-import type { ComputeSystemDocument } from "../compute/document.ts";
-import { LocalDriver } from "../compute/local-driver.ts";
-import { QemuDriver, type QemuDriverOptions } from "../compute/qemu-driver.ts";
-import type { ProcessParameters } from "../compute/schema2.ts";
+import type { ComputeSystemDocument } from "../compute/documents/document.ts";
+import type { ProcessParameters } from "../compute/documents/schema2.ts";
+import { parseStrictly } from "../compute/documents/strict.ts";
+import { LocalDriver } from "../compute/drivers/local-driver.ts";
+import { QemuDriver, type QemuDriverOptions } from "../compute/drivers/qemu-driver.ts";
 import type { CreateOptions } from "../compute/service.ts";
-import { parseStrictly } from "../compute/strict.ts";
 import type { AgentRecord } from "../uvm/local/agent-record.ts";
 
 const schema = v.strictObject({

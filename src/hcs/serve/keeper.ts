@@ -9,9 +9,13 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { AgentError } from "../../common/errors.ts";
-import { QemuDriver } from "../compute/qemu-driver.ts";
-import type { PropertyTypeV1 } from "../compute/schema1.ts";
-import type { ModifySettingRequest, ProcessParameters, PropertyTypeV2 } from "../compute/schema2.ts";
+import type { PropertyTypeV1 } from "../compute/documents/schema1.ts";
+import type {
+  ModifySettingRequest,
+  ProcessParameters,
+  PropertyTypeV2,
+} from "../compute/documents/schema2.ts";
+import { QemuDriver } from "../compute/drivers/qemu-driver.ts";
 import { ComputeService } from "../compute/service.ts";
 import type { AgentRecord } from "../uvm/local/agent-record.ts";
 import type { BootStage } from "../uvm/qemu/qemu-uvm.ts";

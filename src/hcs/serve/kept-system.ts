@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import type { Duplex } from "node:stream";
 import { abortable } from "../../common/deadline.ts";
 import { AgentError, describeError, type ErrorCode } from "../../common/errors.ts";
-import type { ProcessParameters } from "../compute/schema2.ts";
+import type { ProcessParameters } from "../compute/documents/schema2.ts";
 import type { ComputeService } from "../compute/service.ts";
 import type { System } from "../compute/system.ts";
 import type { CreateRequest } from "./create-request.ts";

@@ -2,15 +2,15 @@ import * as v from "valibot";
 import { abortable } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "../compute/cow.ts";
-import { ErrTimeout, ErrVmcomputeOperationPending } from "../compute/error-codes.ts";
-import { HcsError, isTimeout } from "../compute/errors.ts";
 import type {
   MappedVirtualDiskController,
   ProcessListItem,
   ResourceModificationRequestResponse,
   Statistics,
-} from "../compute/schema1.ts";
-import { parseStrictly } from "../compute/strict.ts";
+} from "../compute/documents/schema1.ts";
+import { parseStrictly } from "../compute/documents/strict.ts";
+import { ErrTimeout, ErrVmcomputeOperationPending } from "../compute/error-codes.ts";
+import { HcsError, isTimeout } from "../compute/errors.ts";
 import type { System } from "../compute/system.ts";
 import { ContainerError, containerError, forContainer } from "./errors.ts";
 import { Process } from "./process.ts";

@@ -1,6 +1,6 @@
-import type { ComputeSystemQuery, ContainerProperties } from "../compute/schema1.ts";
+import type { ComputeSystemQuery, ContainerProperties } from "../compute/documents/schema1.ts";
+import type { ContainerConfig } from "../compute/documents/v1-config.ts";
 import type { ComputeService, CreateOptions } from "../compute/service.ts";
-import type { ContainerConfig } from "../compute/v1-config.ts";
 import { Container } from "./container.ts";
 
 /**

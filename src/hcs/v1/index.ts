@@ -2,14 +2,15 @@
  * Version 1 of the interface: containers whose utility VM comes and goes with them. The functions work on the same
  * compute service as those of the package's entry.
  */
-import type { ComputeSystemQuery, ContainerProperties } from "../compute/schema1.ts";
+
+import { defaultService } from "../compute/default-service.ts";
+import type { ComputeSystemQuery, ContainerProperties } from "../compute/documents/schema1.ts";
+import type { ContainerConfig } from "../compute/documents/v1-config.ts";
 import type { CreateOptions } from "../compute/service.ts";
-import type { ContainerConfig } from "../compute/v1-config.ts";
-import { defaultService } from "../default-service.ts";
 import type { Container } from "./container.ts";
 import * as functions from "./functions.ts";
 
-export type { ContainerConfig } from "../compute/v1-config.ts";
+export type { ContainerConfig } from "../compute/documents/v1-config.ts";
 export { Container } from "./container.ts";
 export { ContainerError, ProcessError } from "./errors.ts";
 export { Process } from "./process.ts";

@@ -1,6 +1,6 @@
 import { AgentError } from "../../common/errors.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
-import type { ProcessParameters } from "../compute/schema2.ts";
+import type { ProcessParameters } from "../compute/documents/schema2.ts";
 
 /** What version 1's createProcess takes: every field of hcsshim's ProcessConfig. */
 export interface ProcessConfig {

@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { parseContainerConfig } from "../../../src/hcs/compute/v1-config.ts";
+import { parseContainerConfig } from "../../../src/hcs/compute/documents/v1-config.ts";
 import { type ContainerConfig, isNotSupported, LocalDriver, setDriver, v1 } from "../../../src/hcs/index.ts";
 import { rejection } from "../compute/support.ts";
 

@@ -1,11 +1,11 @@
-import { AgentError } from "../../common/errors.ts";
-import type { OciSpec } from "../../protocol/schemas/oci.ts";
-import { makeDefaultSpec, type SecuritySettings } from "../uvm/default-spec.ts";
-import { MOUNT_POINT_BYTES } from "../uvm/root-directory.ts";
-import type { ContainerRoot } from "../uvm/utility-vm.ts";
-import type { ContainerDocument } from "./document-parts.ts";
-import type { RunningVm } from "./driver.ts";
-import { type CheckedParameters, processLike } from "./process-parameters.ts";
+import { AgentError } from "../../../common/errors.ts";
+import type { OciSpec } from "../../../protocol/schemas/oci.ts";
+import { makeDefaultSpec, type SecuritySettings } from "../../uvm/default-spec.ts";
+import { MOUNT_POINT_BYTES } from "../../uvm/root-directory.ts";
+import type { ContainerRoot } from "../../uvm/utility-vm.ts";
+import type { ContainerDocument } from "../documents/document-parts.ts";
+import { type CheckedParameters, processLike } from "../documents/process-parameters.ts";
+import type { RunningVm } from "../drivers/driver.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /** Microseconds: the kernel's default period of a cgroup's processor quota. */

@@ -1,9 +1,13 @@
-import type { GuestProcess } from "../guest/guest-process.ts";
-import type { CallOptions } from "./cow.ts";
-import type { RunningVm } from "./driver.ts";
-import type { CheckedParameters } from "./process-parameters.ts";
-import type { GuestConnectionInfo, MappedVirtualDiskController, ProcessListItem } from "./schema1.ts";
-import type { ModifySettingRequest, SaveOptions } from "./schema2.ts";
+import type { GuestProcess } from "../../guest/guest-process.ts";
+import type { CallOptions } from "../cow.ts";
+import type { CheckedParameters } from "../documents/process-parameters.ts";
+import type {
+  GuestConnectionInfo,
+  MappedVirtualDiskController,
+  ProcessListItem,
+} from "../documents/schema1.ts";
+import type { ModifySettingRequest, SaveOptions } from "../documents/schema2.ts";
+import type { RunningVm } from "../drivers/driver.ts";
 
 /** "GracefulExit" when asked to end, "ForcedExit" when forced to, "UnexpectedExit" otherwise. */
 export type ExitType = string;

@@ -1,6 +1,6 @@
 import { test } from "tap";
-import { parseDocument } from "../../../src/hcs/compute/document.ts";
-import { isNotSupported } from "../../../src/hcs/index.ts";
+import { parseDocument } from "../../../../src/hcs/compute/documents/document.ts";
+import { isNotSupported } from "../../../../src/hcs/index.ts";
 
 const FULL_VM = {
   Owner: "owner",

@@ -1,20 +1,20 @@
-import { AgentError } from "../../common/errors.ts";
-import { PROTOCOL_VERSION } from "../../protocol/messages.ts";
-import type { GuestProcess } from "../guest/guest-process.ts";
-import type { CallOptions } from "./cow.ts";
-import type { VirtualMachineDocument } from "./document-parts.ts";
-import type { RunningVm, UtilityVmDriver } from "./driver.ts";
+import { AgentError } from "../../../common/errors.ts";
+import { PROTOCOL_VERSION } from "../../../protocol/messages.ts";
+import type { GuestProcess } from "../../guest/guest-process.ts";
+import type { CallOptions } from "../cow.ts";
+import type { VirtualMachineDocument } from "../documents/document-parts.ts";
+import { checkModification } from "../documents/modify-request.ts";
+import { type CheckedParameters, utilityVmProcess } from "../documents/process-parameters.ts";
+import type { GuestConnectionInfo } from "../documents/schema1.ts";
+import type { ModifySettingRequest, SaveOptions } from "../documents/schema2.ts";
+import type { RunningVm, UtilityVmDriver } from "../drivers/driver.ts";
+import { ScsiDisks } from "../drivers/scsi-disks.ts";
 import {
   ErrNotSupported,
   ErrVmcomputeOperationInvalidState,
   ErrVmcomputeUnexpectedExit,
-} from "./error-codes.ts";
-import { coded } from "./errors.ts";
-import { checkModification } from "./modify-request.ts";
-import { type CheckedParameters, utilityVmProcess } from "./process-parameters.ts";
-import type { GuestConnectionInfo } from "./schema1.ts";
-import type { ModifySettingRequest, SaveOptions } from "./schema2.ts";
-import { ScsiDisks } from "./scsi-disks.ts";
+} from "../error-codes.ts";
+import { coded } from "../errors.ts";
 import type { ExitType, SystemKind } from "./system-kind.ts";
 
 /** A guest that does not thaw its containers within this time is ended with them frozen. */

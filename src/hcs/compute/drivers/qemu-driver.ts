@@ -1,20 +1,20 @@
 import { stat } from "node:fs/promises";
 import * as v from "valibot";
-import { AgentError } from "../../common/errors.ts";
-import { findBuiltImage } from "../uvm/qemu/built-image.ts";
+import { AgentError } from "../../../common/errors.ts";
+import { findBuiltImage } from "../../uvm/qemu/built-image.ts";
 import {
   type Disk,
   MAXIMUM_MEMORY_MIB,
   type Nic,
   type PersistentMemory,
   type QemuConfig,
-} from "../uvm/qemu/config.ts";
-import { QemuUvm, type QemuUvmOptions } from "../uvm/qemu/qemu-uvm.ts";
-import type { CallOptions } from "./cow.ts";
-import { attachment, networkAdapter, type VirtualMachineDocument } from "./document-parts.ts";
+} from "../../uvm/qemu/config.ts";
+import { QemuUvm, type QemuUvmOptions } from "../../uvm/qemu/qemu-uvm.ts";
+import type { CallOptions } from "../cow.ts";
+import { attachment, networkAdapter, type VirtualMachineDocument } from "../documents/document-parts.ts";
+import { parseStrictly } from "../documents/strict.ts";
 import type { HostModification, RunningVm, UtilityVmDriver } from "./driver.ts";
 import { controllerNumber, scsiAddress } from "./scsi-disks.ts";
-import { parseStrictly } from "./strict.ts";
 
 const DEFAULT_MEMORY_MB = 512;
 /** Linux on x86 takes memory in pieces of this size; MiB. */

@@ -2,10 +2,10 @@ import { execFile } from "node:child_process";
 import { cpSync, existsSync, symlinkSync } from "node:fs";
 import { promisify } from "node:util";
 import { test } from "tap";
-import * as hcs from "../../../src/hcs/index.ts";
-import { localService, rejection, runningVm } from "./support.ts";
+import * as hcs from "../../../../src/hcs/index.ts";
+import { localService, rejection, runningVm } from "../support.ts";
 
-const root = new URL("../../../", import.meta.url).pathname;
+const root = new URL("../../../../", import.meta.url).pathname;
 
 /** A program that makes a system of a document by the default driver, and tells how that ended. */
 function programOf(document: object, entry: "createComputeSystem" | "v1.createContainer"): string {

@@ -1,8 +1,8 @@
 import * as v from "valibot";
-import { AgentError } from "../../common/errors.ts";
-import type { OciProcess, OciSpec } from "../../protocol/schemas/oci.ts";
-import type { UvmProcessOptions } from "../guest/guest-connection.ts";
-import type { ContainerProcessOptions } from "../guest/guest-container.ts";
+import { AgentError } from "../../../common/errors.ts";
+import type { OciProcess, OciSpec } from "../../../protocol/schemas/oci.ts";
+import type { UvmProcessOptions } from "../../guest/guest-connection.ts";
+import type { ContainerProcessOptions } from "../../guest/guest-container.ts";
 import type { ProcessParameters } from "./schema2.ts";
 import { parseStrictly } from "./strict.ts";
 

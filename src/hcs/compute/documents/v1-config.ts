@@ -4,8 +4,8 @@
  */
 import { basename, dirname } from "node:path";
 import * as v from "valibot";
-import { AgentError } from "../../common/errors.ts";
-import { builtImage } from "../uvm/qemu/built-image.ts";
+import { AgentError } from "../../../common/errors.ts";
+import { builtImage } from "../../uvm/qemu/built-image.ts";
 import type { ContainerDocument, VirtualMachineDocument } from "./document-parts.ts";
 import type { MappedVirtualDisk } from "./schema1.ts";
 import { parseStrictly } from "./strict.ts";

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { AgentError } from "../../common/errors.ts";
+import { AgentError } from "../../../common/errors.ts";
 
 /**
  * Checks what a caller wrote against a schema that knows all its fields.

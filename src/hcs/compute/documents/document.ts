@@ -1,7 +1,7 @@
 /** The version 2 document that describes a compute system, and version 1's. */
 import * as v from "valibot";
-import { AgentError } from "../../common/errors.ts";
-import type { OciSpec } from "../../protocol/schemas/oci.ts";
+import { AgentError } from "../../../common/errors.ts";
+import type { OciSpec } from "../../../protocol/schemas/oci.ts";
 import {
   type ContainerDocument,
   container,

@@ -1,6 +1,6 @@
-import type { UtilityVmDriver } from "./compute/driver.ts";
-import { QemuDriver } from "./compute/qemu-driver.ts";
-import { ComputeService } from "./compute/service.ts";
+import type { UtilityVmDriver } from "./drivers/driver.ts";
+import { QemuDriver } from "./drivers/qemu-driver.ts";
+import { ComputeService } from "./service.ts";
 
 let driver: UtilityVmDriver | undefined;
 let service: ComputeService | undefined;

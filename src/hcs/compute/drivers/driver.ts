@@ -1,7 +1,7 @@
-import type { UtilityVm } from "../uvm/utility-vm.ts";
-import type { CallOptions } from "./cow.ts";
-import type { VirtualMachineDocument } from "./document-parts.ts";
-import type { SaveOptions } from "./schema2.ts";
+import type { UtilityVm } from "../../uvm/utility-vm.ts";
+import type { CallOptions } from "../cow.ts";
+import type { VirtualMachineDocument } from "../documents/document-parts.ts";
+import type { SaveOptions } from "../documents/schema2.ts";
 
 /** Starts utility VMs for the compute service. What a driver cannot do is refused by name, never left out. */
 export interface UtilityVmDriver {

@@ -4,12 +4,12 @@ import { appendFileSync, copyFileSync, truncateSync, writeFileSync } from "node:
 import { type AddressInfo, createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "tap";
-import * as hcs from "../../../src/hcs/index.ts";
-import { copyRootfs } from "../../helpers/rootfs.ts";
-import { treeDigest } from "../../helpers/tree-digest.ts";
-import { rejection, run, runningContainer } from "./support.ts";
+import * as hcs from "../../../../src/hcs/index.ts";
+import { copyRootfs } from "../../../helpers/rootfs.ts";
+import { treeDigest } from "../../../helpers/tree-digest.ts";
+import { rejection, run, runningContainer } from "../support.ts";
 
-const out = new URL("../../../out/", import.meta.url).pathname;
+const out = new URL("../../../../out/", import.meta.url).pathname;
 const LinuxKernelDirect = { KernelFilePath: `${out}kernel`, InitRdPath: `${out}initrd.img` };
 const Chipset = { LinuxKernelDirect };
 

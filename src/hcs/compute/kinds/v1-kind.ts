@@ -1,15 +1,19 @@
-import { abortable } from "../../common/deadline.ts";
-import type { GuestProcess } from "../guest/guest-process.ts";
+import { abortable } from "../../../common/deadline.ts";
+import type { GuestProcess } from "../../guest/guest-process.ts";
+import type { CallOptions } from "../cow.ts";
+import type { CheckedParameters } from "../documents/process-parameters.ts";
+import type {
+  GuestConnectionInfo,
+  MappedVirtualDiskController,
+  ProcessListItem,
+} from "../documents/schema1.ts";
+import type { ModifySettingRequest, SaveOptions } from "../documents/schema2.ts";
+import type { ParsedV1, V1Disk } from "../documents/v1-config.ts";
+import type { RunningVm, UtilityVmDriver } from "../drivers/driver.ts";
+import { ErrVmcomputeOperationInvalidState } from "../error-codes.ts";
+import { coded } from "../errors.ts";
 import { ContainerKind } from "./container-kind.ts";
-import type { CallOptions } from "./cow.ts";
-import type { RunningVm, UtilityVmDriver } from "./driver.ts";
-import { ErrVmcomputeOperationInvalidState } from "./error-codes.ts";
-import { coded } from "./errors.ts";
-import type { CheckedParameters } from "./process-parameters.ts";
-import type { GuestConnectionInfo, MappedVirtualDiskController, ProcessListItem } from "./schema1.ts";
-import type { ModifySettingRequest, SaveOptions } from "./schema2.ts";
 import type { ExitType, SystemKind } from "./system-kind.ts";
-import type { ParsedV1, V1Disk } from "./v1-config.ts";
 import { VmKind } from "./vm-kind.ts";
 
 /** How long output may wait for a reader, once the container has ended; then the VM goes all the same. */

@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { AgentError } from "../../common/errors.ts";
-import type { ModifySettingsRequest } from "../../protocol/schemas/modify-settings.ts";
+import { AgentError } from "../../../common/errors.ts";
+import type { ModifySettingsRequest } from "../../../protocol/schemas/modify-settings.ts";
 import type { ModifySettingRequest } from "./schema2.ts";
 import { parseStrictly } from "./strict.ts";
 

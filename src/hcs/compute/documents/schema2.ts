@@ -3,7 +3,7 @@
  * JSON. Source: hcsshim, internal/hcs/schema2, and
  * https://learn.microsoft.com/virtualization/api/hcs/schemareference
  */
-import type { OciProcess, OciSpec } from "../../protocol/schemas/oci.ts";
+import type { OciProcess, OciSpec } from "../../../protocol/schemas/oci.ts";
 import type { ExactInteger } from "./exact-integer.ts";
 import type { GuestConnectionInfo, MemoryStats, ProcessorStats, StorageStats } from "./schema1.ts";
 

@@ -1,25 +1,25 @@
-import { AgentError } from "../../common/errors.ts";
-import type { OciSpec } from "../../protocol/schemas/oci.ts";
-import type { GuestContainer } from "../guest/guest-container.ts";
-import type { GuestProcess } from "../guest/guest-process.ts";
-import { modifyContainer } from "./container-modify.ts";
-import { type GuestMount, type PreparedContainer, prepareContainer } from "./container-spec.ts";
-import type { CallOptions } from "./cow.ts";
-import type { HostedOciDocument } from "./document.ts";
-import type { ContainerDocument } from "./document-parts.ts";
-import type { RunningVm } from "./driver.ts";
-import { ErrNotSupported, ErrVmcomputeOperationInvalidState } from "./error-codes.ts";
-import { coded } from "./errors.ts";
-import { setFrozen } from "./freezer.ts";
+import { AgentError } from "../../../common/errors.ts";
+import type { OciSpec } from "../../../protocol/schemas/oci.ts";
+import type { GuestContainer } from "../../guest/guest-container.ts";
+import type { GuestProcess } from "../../guest/guest-process.ts";
+import type { CallOptions } from "../cow.ts";
+import type { HostedOciDocument } from "../documents/document.ts";
+import type { ContainerDocument } from "../documents/document-parts.ts";
 import {
   type CheckedParameters,
   furtherProcess,
   initProcess,
   specifiedInit,
   utilityVmProcess,
-} from "./process-parameters.ts";
-import type { MappedVirtualDiskController, ProcessListItem } from "./schema1.ts";
-import type { ModifySettingRequest } from "./schema2.ts";
+} from "../documents/process-parameters.ts";
+import type { MappedVirtualDiskController, ProcessListItem } from "../documents/schema1.ts";
+import type { ModifySettingRequest } from "../documents/schema2.ts";
+import type { RunningVm } from "../drivers/driver.ts";
+import { ErrNotSupported, ErrVmcomputeOperationInvalidState } from "../error-codes.ts";
+import { coded } from "../errors.ts";
+import { modifyContainer } from "./container-modify.ts";
+import { type GuestMount, type PreparedContainer, prepareContainer } from "./container-spec.ts";
+import { setFrozen } from "./freezer.ts";
 import type { ExitType, SystemKind } from "./system-kind.ts";
 import type { Freezable } from "./vm-kind.ts";
 

@@ -1,8 +1,8 @@
 import { realpath } from "node:fs/promises";
-import { AgentError } from "../../common/errors.ts";
-import { LocalUvm, type LocalUvmOptions } from "../uvm/local/local-uvm.ts";
-import type { CallOptions } from "./cow.ts";
-import type { VirtualMachineDocument } from "./document-parts.ts";
+import { AgentError } from "../../../common/errors.ts";
+import { LocalUvm, type LocalUvmOptions } from "../../uvm/local/local-uvm.ts";
+import type { CallOptions } from "../cow.ts";
+import type { VirtualMachineDocument } from "../documents/document-parts.ts";
 import type { RunningVm, UtilityVmDriver } from "./driver.ts";
 
 /**

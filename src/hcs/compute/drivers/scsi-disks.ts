@@ -1,7 +1,7 @@
 import * as v from "valibot";
-import { attachment, type VirtualMachineDocument } from "./document-parts.ts";
+import { attachment, type VirtualMachineDocument } from "../documents/document-parts.ts";
+import type { MappedVirtualDisk, MappedVirtualDiskController } from "../documents/schema1.ts";
 import type { HostModification } from "./driver.ts";
-import type { MappedVirtualDisk, MappedVirtualDiskController } from "./schema1.ts";
 
 /** Names of SCSI controllers 0 to 3 as hcsshim gives them: internal/protocol/guestrequest/types.go there. */
 const CONTROLLER_GUIDS = [

@@ -1,11 +1,11 @@
 import * as v from "valibot";
-import type { GuestContainer } from "../guest/guest-container.ts";
-import type { CallOptions } from "./cow.ts";
-import { ErrNotSupported } from "./error-codes.ts";
-import { coded } from "./errors.ts";
-import { checkModification } from "./modify-request.ts";
-import type { ModifySettingRequest } from "./schema2.ts";
-import { parseStrictly } from "./strict.ts";
+import type { GuestContainer } from "../../guest/guest-container.ts";
+import type { CallOptions } from "../cow.ts";
+import { checkModification } from "../documents/modify-request.ts";
+import type { ModifySettingRequest } from "../documents/schema2.ts";
+import { parseStrictly } from "../documents/strict.ts";
+import { ErrNotSupported } from "../error-codes.ts";
+import { coded } from "../errors.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const CPU_PERIOD = 100_000;

@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
-import { AgentError } from "../../common/errors.ts";
-import type { CallOptions } from "./cow.ts";
-import type { RunningVm } from "./driver.ts";
+import { AgentError } from "../../../common/errors.ts";
+import type { CallOptions } from "../cow.ts";
+import type { RunningVm } from "../drivers/driver.ts";
 
 /** The runtime answers in milliseconds; a guest without KVM may need seconds. */
 const TIMEOUT_MS = 60_000;
