@@ -1,5 +1,5 @@
 /*
- * The wire between the forwarder in the guest and the host (src/hcs/forwarder speaks the other end): many
+ * The wire between the forwarder in the guest and the host (src/hcs/transport/forwarder speaks the other end): many
  * streams over one byte channel, a virtio-serial port in a VM. All numbers are little endian.
  *
  * Frame: u16 type, u16 length of the payload, u32 subject; then the payload. A frame with its header is at most

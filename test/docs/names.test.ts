@@ -77,7 +77,7 @@ test("what the image's page names is in the image", async (t) => {
 
 test("each test that the host side's page names is there, and each member it lists", async (t) => {
   const document = documentOf("docs/hcs.md");
-  const sources = globSync("src/hcs/{compute,v1}/*.ts", { cwd: root })
+  const sources = globSync("src/hcs/{compute,v1}/**/*.ts", { cwd: root })
     .map((file) => readFileSync(`${root}${file}`, "utf8"))
     .join("\n");
   for (const [members = "", , tests = ""] of table(document, "member", "on the wire", "test")) {
