@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
+import { RULES } from "../../scripts/import-rules.ts";
 import * as hcs from "../../src/hcs/index.ts";
 import { errorFromResponse, formatHresult, hresultOfCode } from "../../src/protocol/hresult.ts";
 import {
@@ -66,4 +67,23 @@ test("README's table of what works has each message and resource there is", asyn
   const { text } = documentOf("README.md");
   for (const name of MESSAGE_NAMES) t.match(text, new RegExp(`\\b${name}\\b`), name);
   for (const name of RESOURCE_TYPES) t.match(text, new RegExp(`\\b${name}\\b`), name);
+});
+
+test("the rooms of the house, and what each may import", (t) => {
+  const written = new Map<string, string[]>();
+  for (const [rooms = "", , allowed = ""] of table(
+    documentOf("docs/architecture.md"),
+    "room",
+    "what",
+    "may import",
+  ))
+    for (const room of rooms.split(", ")) written.set(room, allowed.split(", "));
+  const rules = Object.entries(RULES).map(([room, allowed]): [string, string[]] => {
+    const name = (entry: string) => entry.replace(/\/?( \(types\))?$/, "");
+    const told = allowed.map((entry) => `${entry.endsWith("(types)") ? "types of " : ""}${name(entry)}`);
+    const anything = told.includes("src") && told.includes("native");
+    return [name(room), anything ? ["anything"] : told.length === 0 ? ["nothing"] : told];
+  });
+  t.strictSame(new Map([...written].toSorted()), new Map(rules.toSorted()));
+  t.end();
 });
