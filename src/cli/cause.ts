@@ -1,3 +1,4 @@
+import { within } from "../common/deadline.ts";
 import { AgentError } from "../common/errors.ts";
 import type { UtilityVm } from "../hcs/uvm/utility-vm.ts";
 
@@ -7,9 +8,6 @@ const DEATH_NOTICE_MS = 2_000;
 /** A lost connection is the symptom; the guest's death, noticed a moment later, is the cause. */
 export async function causeOf(error: unknown, uvm: UtilityVm): Promise<unknown> {
   if (!(error instanceof AgentError) || error.code !== "TRANSPORT_CLOSED") return error;
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, DEATH_NOTICE_MS, undefined);
-  const death = await Promise.race([uvm.died, promise]);
-  clearTimeout(timer);
+  const death = await within(uvm.died, DEATH_NOTICE_MS);
   return death === undefined ? error : new AgentError("TRANSPORT_CLOSED", death.message, { cause: error });
 }

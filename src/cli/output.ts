@@ -2,10 +2,12 @@
  * Standard output and standard error, for all verbs: every write is waited for, and one that fails is told. Nothing
  * here blocks this process, which must hear signals whether or not it is read.
  */
+
 import { constants, createWriteStream, fstatSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Writable } from "node:stream";
 import { isatty } from "node:tty";
+import { within } from "../common/deadline.ts";
 import { printableLines } from "../common/printable.ts";
 
 /** How long the last words on standard error may wait for a reader. */
@@ -64,10 +66,10 @@ class Output {
 
   /** Settles when what was written has left, or never will; never rejects. */
   async flushed(): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, LAST_WORDS_MS);
-    await Promise.race([this.#last.catch(() => undefined), late]);
-    clearTimeout(timer);
+    await within(
+      this.#last.catch(() => undefined),
+      LAST_WORDS_MS,
+    );
   }
 
   #open(): Writable {

@@ -1,18 +1,27 @@
+/** Waits that end: the only place that races a promise with a timer. What the promise stands for goes on. */
 import { AgentError } from "./errors.ts";
-import { LONGEST_TIMER_MS } from "./longest-timer.ts";
+
+/** setTimeout() takes no more milliseconds: above, it fires at once. Waits that are longer end after these 24 days. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export interface DeadlineOptions {
+  /** Milliseconds; default for ever. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** What the wait fails with when time is over; default a TIMEOUT that names the wait. */
+  readonly late?: () => Error;
+}
 
 /**
- * Waits for a promise no longer than the caller wants. What the promise stands for goes on.
+ * Waits for a promise no longer than the caller wants.
  * @param what for errors: "waiting for process 12"
- * @param options.timeoutMs milliseconds; default for ever
- * @throws AgentError TIMEOUT, ABORTED; or what the promise rejects with
+ * @throws AgentError TIMEOUT (or what `late` makes), ABORTED; or what the promise rejects with
  */
-export async function abortable<T>(
+export async function withDeadline<T>(
   promise: Promise<T>,
   what: string,
-  options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  { timeoutMs, signal, late }: DeadlineOptions,
 ): Promise<T> {
-  const { timeoutMs, signal } = options;
   if (timeoutMs === undefined && signal === undefined) return await promise;
   const stop = Promise.withResolvers<never>();
   const onAbort = () => {
@@ -20,21 +29,38 @@ export async function abortable<T>(
   };
   if (signal?.aborted) onAbort();
   signal?.addEventListener("abort", onAbort, { once: true });
-  const timer =
-    timeoutMs === undefined
-      ? undefined
-      : setTimeout(
-          () => {
-            stop.reject(new AgentError("TIMEOUT", `${what} took longer than ${timeoutMs} ms`));
-          },
-          Math.min(timeoutMs, LONGEST_TIMER_MS),
-        );
+  const onLate = () => stop.reject(late?.() ?? tooLong(what, timeoutMs));
+  const timer = timeoutMs === undefined ? undefined : startTimer(timeoutMs, onLate);
   try {
     return await Promise.race([promise, stop.promise]);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/**
+ * Waits for a promise, but no longer than so many milliseconds.
+ * @returns what it was fulfilled with by then, or undefined. @throws what it is rejected with by then
+ */
+export async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+  const stop = Promise.withResolvers<undefined>();
+  const timer = startTimer(timeoutMs, () => stop.resolve(undefined));
+  try {
+    return await Promise.race([promise, stop.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Whether a promise is fulfilled within so many milliseconds. @throws what it is rejected with by then */
+export async function settlesWithin(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  return (
+    (await within(
+      promise.then(() => true),
+      timeoutMs,
+    )) === true
+  );
 }
 
 /**
@@ -49,15 +75,24 @@ export async function withTimeLimit<T>(
   run: (options: { signal: AbortSignal }) => Promise<T>,
 ): Promise<T> {
   const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), Math.min(timeoutMs, LONGEST_TIMER_MS));
+  const timer = startTimer(timeoutMs, () => limit.abort());
   try {
     return await run({
       signal: signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]),
     });
   } catch (cause) {
     if (!limit.signal.aborted || signal?.aborted === true) throw cause;
-    throw new AgentError("TIMEOUT", `${what} took longer than ${timeoutMs} ms`, { cause });
+    throw tooLong(what, timeoutMs, cause);
   } finally {
     clearTimeout(timer);
   }
+}
+
+function startTimer(timeoutMs: number, onLate: () => void): NodeJS.Timeout {
+  return setTimeout(onLate, Math.min(timeoutMs, LONGEST_TIMER_MS));
+}
+
+function tooLong(what: string, timeoutMs: number | undefined, cause?: unknown): AgentError {
+  const options = cause === undefined ? undefined : { cause };
+  return new AgentError("TIMEOUT", `${what} took longer than ${timeoutMs} ms`, options);
 }

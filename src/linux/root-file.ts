@@ -2,10 +2,11 @@
  * The one reader for what the agent reads of a container's root file system. Whoever made the image, or runs in the
  * container, decides what is there: a link out of the root, a FIFO, a device, a gigabyte, a file system that hangs.
  */
+
 import { constants } from "node:fs";
 import { type RootFile, readInRoot } from "../../native/hvsock/root-file.ts";
+import { settlesWithin } from "../common/deadline.ts";
 import { AgentError } from "../common/errors.ts";
-import { settlesWithin } from "./settles-within.ts";
 import { isSystemError } from "./system-error.ts";
 
 export const MAXIMUM_FILE_SIZE = 1024 * 1024;

@@ -1,6 +1,8 @@
 /** SCSI disks by the host's numbers of controller and unit. */
+
 import { watch } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
+import { withDeadline } from "../common/deadline.ts";
 import { AgentError } from "../common/errors.ts";
 import { runCommand } from "../linux/command.ts";
 import { isSystemError } from "../linux/system-error.ts";
@@ -91,17 +93,16 @@ export async function scsiDevicePath(address: ScsiAddress, partition: number): P
       if (path !== undefined) resolve(path);
     }, reject);
   const where = `${address.controller}:${address.lun}${partition === 0 ? "" : ` partition ${partition}`}`;
-  const timer = setTimeout(
-    () => reject(new AgentError("DEVICE_NOT_FOUND", `no SCSI disk at ${where} appeared; is it attached?`)),
-    DEVICE_DEADLINE_MS,
-  );
+  const late = () => new AgentError("DEVICE_NOT_FOUND", `no SCSI disk at ${where} appeared; is it attached?`);
   // The node in /dev is the last thing a new disk gets. Watch first, then look: nothing slips between.
   const watcher = watch("/dev", () => void look());
   try {
-    await look();
-    return await promise;
+    void look();
+    return await withDeadline(promise, `waiting for the SCSI disk at ${where}`, {
+      timeoutMs: DEVICE_DEADLINE_MS,
+      late,
+    });
   } finally {
-    clearTimeout(timer);
     watcher.close();
   }
 }

@@ -15,7 +15,7 @@ import {
   readUser,
   readVariable,
 } from "../../src/cli/values.ts";
-import { LONGEST_TIMER_MS } from "../../src/common/longest-timer.ts";
+import { LONGEST_TIMER_MS } from "../../src/common/deadline.ts";
 
 type Reader = (text: string, what: string) => unknown;
 

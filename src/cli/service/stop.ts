@@ -1,5 +1,5 @@
+import { LONGEST_TIMER_MS, settlesWithin } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
-import { LONGEST_TIMER_MS } from "../../common/longest-timer.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import { readCount } from "../values.ts";
 import type { Connection } from "./connection.ts";
@@ -63,12 +63,7 @@ export async function stop(service: Connection, id: string, graceMs: number): Pr
   ended.catch(() => undefined);
   if (graceMs > 0) {
     const asked = ask(service, id, State);
-    const { promise: late, resolve } = Promise.withResolvers<boolean>();
-    const timer = setTimeout(resolve, graceMs, false);
-    const isEnded = await Promise.race([ended, late, asked.then(() => ended)]).finally(() =>
-      clearTimeout(timer),
-    );
-    if (isEnded) return;
+    if (await settlesWithin(Promise.race([ended, asked.then(() => ended)]), graceMs)) return;
   }
   await service.post(systemPath(id, "terminate"));
   await ended;

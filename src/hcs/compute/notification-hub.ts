@@ -1,4 +1,4 @@
-import { abortable } from "../../common/deadline.ts";
+import { withDeadline } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "./cow.ts";
 import {
@@ -52,7 +52,7 @@ export class NotificationHub {
     if (type !== HcsNotification.ServiceDisconnect) racers.push(lost.then(fail(ErrUnexpectedProcessAbort)));
     racers.push(closed.then(fail(ErrHandleClose)));
     const what = `waiting for ${notificationName(type)}`;
-    await abortable(Promise.race(racers), what, options);
+    await withDeadline(Promise.race(racers), what, options);
   }
 
   #of(type: HcsNotification): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import { abortable } from "../../common/deadline.ts";
+import { withDeadline } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type * as cow from "./cow.ts";
 import { ErrAlreadyClosed, ErrInvalidProcessState } from "./error-codes.ts";
@@ -57,7 +57,7 @@ export class Process implements cow.Process {
 
   async closeStdin(options: cow.CallOptions = {}): Promise<void> {
     await this.#call("CloseStdin", () =>
-      abortable(this.#record.guest.closeStdin(), `closing stdin of process ${this.pid}`, options),
+      withDeadline(this.#record.guest.closeStdin(), `closing stdin of process ${this.pid}`, options),
     );
   }
 
@@ -86,7 +86,7 @@ export class Process implements cow.Process {
   async wait(options: cow.CallOptions = {}): Promise<number> {
     const outcome = Promise.race([this.#record.exited, this.#closed.promise]);
     try {
-      return await abortable(outcome, `waiting for process ${this.pid}`, options);
+      return await withDeadline(outcome, `waiting for process ${this.pid}`, options);
     } catch (thrown) {
       throw makeProcessError(this.systemId, this.pid, "hcs::Process::Wait", thrown);
     }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { withTimeLimit } from "../../common/deadline.ts";
+import { settlesWithin, withTimeLimit } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "./cow.ts";
 import { checkParameters } from "./documents/process-parameters.ts";
@@ -281,9 +281,7 @@ export class SystemRecord {
     try {
       await this.#ending(this.kind.resume(options));
     } catch (error) {
-      const { promise: late, reject } = Promise.withResolvers<never>();
-      const timer = setTimeout(reject, END_AFTER_KILL_MS, error);
-      await Promise.race([this.exited.catch(() => undefined), late]).finally(() => clearTimeout(timer));
+      if (!(await settlesWithin(Promise.allSettled([this.exited]), END_AFTER_KILL_MS))) throw error;
     }
   }
 

@@ -1,4 +1,4 @@
-import { abortable } from "../../common/deadline.ts";
+import { withDeadline } from "../../common/deadline.ts";
 import type * as cow from "./cow.ts";
 import type { ContainerProperties, PropertyTypeV1 } from "./documents/schema1.ts";
 import type {
@@ -82,7 +82,7 @@ export class System implements cow.Container {
    */
   async wait(options: cow.CallOptions = {}): Promise<void> {
     try {
-      await abortable(this.#outcome, `waiting for system ${this.id}`, options);
+      await withDeadline(this.#outcome, `waiting for system ${this.id}`, options);
     } catch (thrown) {
       throw makeSystemError(this.id, "hcs::System::Wait", thrown);
     }

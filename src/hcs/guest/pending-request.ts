@@ -1,5 +1,5 @@
+import { LONGEST_TIMER_MS } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
-import { LONGEST_TIMER_MS } from "../../common/longest-timer.ts";
 import type { RequestOf, ResponseOf } from "../../protocol/codec.ts";
 import type { MessageName } from "../../protocol/messages.ts";
 

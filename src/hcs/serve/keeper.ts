@@ -8,6 +8,7 @@ import { rm } from "node:fs/promises";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { within } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { PropertyTypeV1 } from "../compute/documents/schema1.ts";
 import type {
@@ -125,9 +126,7 @@ class Keeper {
     if (this.#systems.size > 0) return;
     const closed = Promise.withResolvers<void>();
     this.#server?.close(() => closed.resolve());
-    const timer = setTimeout(closed.resolve, limits.lastWordsMs);
-    await closed.promise;
-    clearTimeout(timer);
+    await within(closed.promise, limits.lastWordsMs);
     await this.#end();
   }
 

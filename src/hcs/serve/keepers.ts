@@ -4,6 +4,7 @@ import { closeSync, openSync } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withDeadline } from "../../common/deadline.ts";
 import { AgentError, describeError } from "../../common/errors.ts";
 import { nodeFlags } from "../../common/node-flags.ts";
 import { KeeperHandle } from "./keeper-handle.ts";
@@ -95,9 +96,8 @@ export class Keepers {
     child.stdout?.once("data", () => ready.resolve());
     child.once("error", ready.reject);
     child.once("exit", (code, signal) => ready.reject(new Error(`it ended with ${signal ?? code}`)));
-    const timer = setTimeout(() => ready.reject(new Error("it was not ready in time")), limits.keeperStartMs);
     try {
-      await ready.promise;
+      await withDeadline(ready.promise, "its start", { timeoutMs: limits.keeperStartMs });
     } catch (cause) {
       child.kill("SIGKILL");
       const said = await readFile(logFile, "utf8").catch(() => "");
@@ -105,8 +105,6 @@ export class Keepers {
       throw new AgentError("SPAWN_FAILED", `no keeper for the system could be started: ${said.trim()}`, {
         cause,
       });
-    } finally {
-      clearTimeout(timer);
     }
     child.stdout?.destroy();
     child.unref();

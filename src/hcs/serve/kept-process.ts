@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { settlesWithin } from "../../common/deadline.ts";
 import { AgentError, describeError } from "../../common/errors.ts";
 import type { Process } from "../compute/process.ts";
 import { Client, type ExitMessage } from "./attach.ts";
@@ -148,10 +149,7 @@ export class KeptProcess {
   async #outputEnd(pump: OutputPump): Promise<string | undefined> {
     for (;;) {
       const { bytes } = pump;
-      const { promise: late, resolve } = Promise.withResolvers<"late">();
-      const timer = setTimeout(resolve, limits.outputStallMs, "late");
-      const outcome = await Promise.race([pump.finished, late]).finally(() => clearTimeout(timer));
-      if (outcome !== "late") return pump.cut;
+      if (await settlesWithin(pump.finished, limits.outputStallMs)) return pump.cut;
       if (!pump.isHeldUp && pump.bytes === bytes) return "the rest of the output has not come";
     }
   }

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import type { Duplex } from "node:stream";
-import { abortable } from "../../common/deadline.ts";
+import { withDeadline } from "../../common/deadline.ts";
 import { AgentError, describeError, type ErrorCode } from "../../common/errors.ts";
 import type { ProcessParameters } from "../compute/documents/schema2.ts";
 import type { ComputeService } from "../compute/service.ts";
@@ -176,7 +176,10 @@ export class KeptSystem {
       return await this.answered(abort, (limited) => process.signal(signal, { signal: limited }));
     }
     try {
-      return await abortable(process.signal(signal), "SIGKILL", { timeoutMs: limits.forceMs, signal: abort });
+      return await withDeadline(process.signal(signal), "SIGKILL", {
+        timeoutMs: limits.forceMs,
+        signal: abort,
+      });
     } catch (error) {
       if (!(error instanceof AgentError && error.code === "TIMEOUT")) throw error;
       await this.#system.terminate({ signal: abort });

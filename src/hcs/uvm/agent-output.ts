@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { within } from "../../common/deadline.ts";
 import { printableLines } from "../../common/printable.ts";
 
 /** Characters; a stack trace and some lines before it. */
@@ -21,9 +22,7 @@ export class AgentOutput {
 
   /** Settles when all was read, or after a bound. @param timeoutMs milliseconds */
   async ended(timeoutMs: number): Promise<void> {
-    const timer = setTimeout(this.#ended.resolve, timeoutMs);
-    await this.#ended.promise;
-    clearTimeout(timer);
+    await within(this.#ended.promise, timeoutMs);
   }
 
   /** "; its log" and the last lines, or nothing. */

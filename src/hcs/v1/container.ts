@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { abortable } from "../../common/deadline.ts";
+import { withDeadline } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "../compute/cow.ts";
 import type {
@@ -58,7 +58,7 @@ export class Container {
   /** @param timeoutMs milliseconds @throws ContainerError ErrTimeout while it still runs */
   async waitTimeout(timeoutMs: number, options: CallOptions = {}): Promise<void> {
     try {
-      await abortable(this.wait(options), "the wait", { timeoutMs });
+      await withDeadline(this.wait(options), "the wait", { timeoutMs });
     } catch (thrown) {
       if (thrown instanceof HcsError || !isTimeout(thrown)) throw thrown;
       throw containerError(this, "Wait", ErrTimeout);

@@ -1,4 +1,4 @@
-import { abortable } from "../../common/deadline.ts";
+import { withDeadline } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { CallOptions, ProcessStdio } from "../compute/cow.ts";
 import { ErrElementNotFound, ErrTimeout } from "../compute/error-codes.ts";
@@ -34,7 +34,7 @@ export class Process {
   /** @param timeoutMs milliseconds @throws ProcessError ErrTimeout while it still runs */
   async waitTimeout(timeoutMs: number, options: CallOptions = {}): Promise<void> {
     try {
-      await abortable(this.wait(options), "the wait", { timeoutMs });
+      await withDeadline(this.wait(options), "the wait", { timeoutMs });
     } catch (thrown) {
       if (!isTimeLimit(thrown)) throw thrown;
       throw processError(this, "Wait", ErrTimeout);

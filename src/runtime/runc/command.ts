@@ -1,10 +1,10 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, unlinkSync } from "node:fs";
 import { basename } from "node:path";
 import type { SpawnOptions } from "../../../native/hvsock/index.ts";
+import { settlesWithin } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import { describeStartFailure, START_FAILURES, type StartSubject } from "../../common/start-failure.ts";
 import { removeFile } from "../../linux/remove.ts";
-import { settlesWithin } from "../../linux/settles-within.ts";
 import {
   type ExitStatus,
   exitCodeOf,

@@ -1,11 +1,11 @@
 import { writeFileSync } from "node:fs";
+import { settlesWithin } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import type { CgroupStatistics } from "../../linux/cgroups/statistics.ts";
 import { stringifyExact } from "../../linux/json.ts";
 import { isZombie, readCommandLine } from "../../linux/proc.ts";
 import { removeFile, removeFlatDirectory } from "../../linux/remove.ts";
-import { settlesWithin } from "../../linux/settles-within.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
 import { type ConnectionSet, closeConnections } from "../../stdio/connection-set.ts";
 import type { Container, ContainerProcessState, ContainerState, OciProcess, Process } from "../runtime.ts";

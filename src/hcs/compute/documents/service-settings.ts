@@ -1,6 +1,6 @@
 import * as v from "valibot";
+import { LONGEST_TIMER_MS } from "../../../common/deadline.ts";
 import { AgentError } from "../../../common/errors.ts";
-import { LONGEST_TIMER_MS } from "../../../common/longest-timer.ts";
 import type { ModificationRequest, ServiceProperties, ServicePropertyQuery } from "./schema2.ts";
 import { parseStrictly } from "./strict.ts";
 

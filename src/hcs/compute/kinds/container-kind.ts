@@ -1,3 +1,4 @@
+import { within } from "../../../common/deadline.ts";
 import { AgentError } from "../../../common/errors.ts";
 import type { OciSpec } from "../../../protocol/schemas/oci.ts";
 import type { GuestContainer } from "../../guest/guest-container.ts";
@@ -176,10 +177,7 @@ export class ContainerKind implements SystemKind, Freezable {
    * @param timeoutMs milliseconds
    */
   async finished(timeoutMs: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, timeoutMs);
-    await Promise.race([Promise.allSettled(this.#unfinished), promise]);
-    clearTimeout(timer);
+    await within(Promise.allSettled(this.#unfinished), timeoutMs);
   }
 
   async createProcess(parameters: CheckedParameters, options: CallOptions): Promise<GuestProcess> {

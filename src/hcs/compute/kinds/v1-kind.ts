@@ -1,4 +1,4 @@
-import { abortable } from "../../../common/deadline.ts";
+import { withDeadline, within } from "../../../common/deadline.ts";
 import type { GuestProcess } from "../../guest/guest-process.ts";
 import type { CallOptions } from "../cow.ts";
 import type { CheckedParameters } from "../documents/process-parameters.ts";
@@ -79,7 +79,7 @@ export class V1Kind implements SystemKind {
         ...(options.signal ? [options.signal] : []),
         AbortSignal.timeout(ASK_MS),
       ]);
-      const isEnded = await abortable(container.terminate({ signal }), "terminating", {
+      const isEnded = await withDeadline(container.terminate({ signal }), "terminating", {
         timeoutMs: ASK_MS,
       }).then(
         () => true,
@@ -187,19 +187,14 @@ export class V1Kind implements SystemKind {
   }
 
   async #onContainerLost(error: unknown): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, DEATH_NOTICE_MS);
-    const settled = () => resolve();
-    this.#vm.exited.then(settled, settled);
-    await promise;
-    clearTimeout(timer);
+    await within(Promise.allSettled([this.#vm.exited]), DEATH_NOTICE_MS);
     // Too late when the VM has told of its death.
     this.#exit.reject(error);
   }
 }
 
 async function isWithin(event: Promise<unknown>, timeoutMs: number): Promise<boolean> {
-  return await abortable(event, "waiting", { timeoutMs }).then(
+  return await withDeadline(event, "waiting", { timeoutMs }).then(
     () => true,
     () => false,
   );

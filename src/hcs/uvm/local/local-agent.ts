@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { settlesWithin } from "../../../common/deadline.ts";
 import { AgentError } from "../../../common/errors.ts";
 import { nodeFlags } from "../../../common/node-flags.ts";
 import { LoopHolder } from "../../transport/loop-holder.ts";
@@ -78,10 +79,6 @@ export class LocalAgent {
   }
 
   async hasExitedWithin(timeoutMs: number): Promise<boolean> {
-    const timeout = Promise.withResolvers<false>();
-    const timer = setTimeout(timeout.resolve, timeoutMs, false);
-    const hasExited = await Promise.race([this.#exited.promise, timeout.promise]);
-    clearTimeout(timer);
-    return hasExited;
+    return await settlesWithin(this.#exited.promise, timeoutMs);
   }
 }

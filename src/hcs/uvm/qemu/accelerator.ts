@@ -3,6 +3,7 @@ import { access, constants, readFile, rename, writeFile } from "node:fs/promises
 import { release } from "node:os";
 import { join } from "node:path";
 import { cacheDirectory } from "../../../common/cache/cache-directory.ts";
+import { within } from "../../../common/deadline.ts";
 import { confine } from "./confinement.ts";
 import { PassedFiles } from "./passed-files.ts";
 import { spawnQemu } from "./spawn-qemu.ts";
@@ -69,18 +70,16 @@ async function printsUnderKvm(qemu: string, kernel: string): Promise<boolean> {
     ...["-append", "console=ttyS0 earlyprintk=serial panic=-1", "-serial", "stdio"],
   ];
   const child = spawnQemu({ path: qemu, parameters, confinement: options, fds: files.fds });
-  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const begun = Promise.withResolvers<boolean>();
   const exited = new Promise<void>((done) => child.once("exit", () => done()).once("error", () => done()));
-  const timer = setTimeout(resolve, PROBE_TIMEOUT_MS, false);
   let printed = "";
   child.stdout.setEncoding("latin1").on("data", (text: string) => {
     printed += text;
-    if (printed.includes("Linux version")) resolve(true);
+    if (printed.includes("Linux version")) begun.resolve(true);
   });
   child.stderr.resume();
-  const works = await Promise.race([promise, exited.then(() => false)]);
-  clearTimeout(timer);
+  const works = await within(Promise.race([begun.promise, exited.then(() => false)]), PROBE_TIMEOUT_MS);
   child.kill("SIGKILL");
   await exited;
-  return works;
+  return works === true;
 }

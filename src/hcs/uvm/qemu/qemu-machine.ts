@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { settlesWithin, withDeadline } from "../../../common/deadline.ts";
 import { AgentError } from "../../../common/errors.ts";
 import { printableLines } from "../../../common/printable.ts";
 import { LoopHolder } from "../../transport/loop-holder.ts";
@@ -97,16 +98,10 @@ export class QemuMachine {
   async removeDevice(id: string): Promise<void> {
     const removed = Promise.withResolvers<void>();
     this.#removals.set(id, removed.resolve);
-    const timer = setTimeout(() => {
-      removed.reject(
-        new AgentError("TIMEOUT", `the guest did not let ${id} go within ${DEVICE_TIMEOUT_MS} ms`),
-      );
-    }, DEVICE_TIMEOUT_MS);
     try {
       await this.execute("device_del", { id });
-      await removed.promise;
+      await withDeadline(removed.promise, `the guest's letting ${id} go`, { timeoutMs: DEVICE_TIMEOUT_MS });
     } finally {
-      clearTimeout(timer);
       this.#removals.delete(id);
     }
   }
@@ -122,14 +117,10 @@ export class QemuMachine {
   async close(lost?: AgentError): Promise<void> {
     if (!this.#closing) this.#lost = lost;
     this.#closing = true;
-    const timer = setTimeout(
-      () => this.#process.kill("SIGKILL"),
-      this.#qmp === undefined ? 0 : QUIT_TIMEOUT_MS,
-    );
     // Its answer may not come any more: the exit is what counts.
     this.#qmp?.execute("quit").catch(() => {});
+    if (this.#qmp === undefined || !(await settlesWithin(this.exited, QUIT_TIMEOUT_MS))) this.kill();
     await this.exited;
-    clearTimeout(timer);
   }
 
   kill(): void {

@@ -1,5 +1,6 @@
 import { closeSync } from "node:fs";
 import { access, constants } from "node:fs/promises";
+import { withDeadline, within } from "../../../common/deadline.ts";
 import { AgentError } from "../../../common/errors.ts";
 import { ForwarderHostTransport } from "../../transport/forwarder-host-transport.ts";
 import type { HostTransport } from "../../transport/host-transport.ts";
@@ -104,20 +105,12 @@ export class QemuVm {
       throw new AgentError("INVALID_STATE", "a virtual machine starts once; make another");
     }
     const timeoutMs = this.#config.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
-    const stopped = Promise.withResolvers<never>();
-    const onAbort = () =>
-      stopped.reject(new AgentError("ABORTED", "the start was aborted", { cause: options.signal?.reason }));
-    const timer = setTimeout(() => stopped.reject(this.#late(timeoutMs)), timeoutMs);
-    options.signal?.addEventListener("abort", onAbort, { once: true });
-    if (options.signal?.aborted === true) onAbort();
     try {
-      await Promise.race([this.#boot(), stopped.promise]);
+      const late = () => this.#late(timeoutMs);
+      await withDeadline(this.#boot(), "the start", { timeoutMs, signal: options.signal, late });
     } catch (cause) {
       await this.close();
       throw cause;
-    } finally {
-      clearTimeout(timer);
-      options.signal?.removeEventListener("abort", onAbort);
     }
   }
 
@@ -175,7 +168,7 @@ export class QemuVm {
 
   /** @throws AgentError TIMEOUT */
   async waitForExit({ timeoutMs }: { timeoutMs: number }): Promise<MachineExit> {
-    const exit = await Promise.race([this.exited, delay(timeoutMs)]);
+    const exit = await within(this.exited, timeoutMs);
     if (exit !== undefined) return exit;
     throw new AgentError("TIMEOUT", `the guest did not power off within ${timeoutMs} ms${this.#lastLines()}`);
   }
@@ -221,7 +214,7 @@ export class QemuVm {
       await this.#forwarder?.connected;
       this.times.forwarderReady = sinceStart();
     } catch (cause) {
-      const exit = await Promise.race([machine.exited, delay(EXPLAIN_TIMEOUT_MS)]);
+      const exit = await within(machine.exited, EXPLAIN_TIMEOUT_MS);
       if (exit === undefined || this.#closing !== undefined) throw cause;
       // What failed here is the symptom: the exit is the cause.
       throw new AgentError("SPAWN_FAILED", `the utility VM did not boot: ${exit.error.message}`, {
@@ -292,12 +285,12 @@ export class QemuVm {
     if (machine === undefined) return reason;
     // A machine that nobody can speak to is of no use to anybody.
     void this.#endUnreachable(machine, reason);
-    const exit = await Promise.race([machine.exited, delay(EXPLAIN_TIMEOUT_MS)]);
+    const exit = await within(machine.exited, EXPLAIN_TIMEOUT_MS);
     return exit?.error ?? reason;
   }
 
   async #endUnreachable(machine: QemuMachine, reason: AgentError): Promise<void> {
-    const exit = await Promise.race([machine.exited, delay(POWER_OFF_TIMEOUT_MS)]);
+    const exit = await within(machine.exited, POWER_OFF_TIMEOUT_MS);
     if (exit === undefined) await machine.close(reason);
   }
 
@@ -337,10 +330,4 @@ async function passDisk(machine: QemuMachine, disk: Disk): Promise<number> {
 
 async function removeDisk(machine: QemuMachine, set: number): Promise<void> {
   await machine.execute("remove-fd", { "fdset-id": set });
-}
-
-function delay(ms: number): Promise<undefined> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms, undefined).unref();
-  });
 }
