@@ -1,6 +1,6 @@
 import { openSync } from "node:fs";
 import { AgentError } from "../common/errors.ts";
-import { checkPort } from "./check-port.ts";
+import { checkPort } from "../common/port.ts";
 import { SocketConnection } from "./socket-connection.ts";
 import type { Connection, DialOptions, Transport } from "./transport.ts";
 

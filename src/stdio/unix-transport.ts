@@ -1,4 +1,4 @@
-import { checkPort } from "./check-port.ts";
+import { checkPort } from "../common/port.ts";
 import { dial } from "./dial.ts";
 import type { Connection, DialOptions, Transport } from "./transport.ts";
 

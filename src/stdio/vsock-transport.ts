@@ -1,7 +1,7 @@
 import { binding } from "../../native/hvsock/binding.ts";
 import { closeFd, connectFd, listen, vsockCid } from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
-import { checkPort } from "./check-port.ts";
+import { checkPort } from "../common/port.ts";
 import { dial } from "./dial.ts";
 import type { Connection, DialOptions, Transport } from "./transport.ts";
 

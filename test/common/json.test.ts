@@ -162,3 +162,9 @@ t.test("what JSON cannot express is refused", (t) => {
     );
   t.end();
 });
+
+t.test("bigints are written as the numbers they are", (t) => {
+  const value = { limit: 9223372036854771712n, list: [1n, -5n], text: "9n", none: undefined, plain: 1.5 };
+  t.equal(stringifyJson(value), '{"limit":9223372036854771712,"list":[1,-5],"text":"9n","plain":1.5}');
+  t.end();
+});

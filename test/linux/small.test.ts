@@ -3,39 +3,9 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
-import { CleanupStack } from "../../src/common/cleanup.ts";
-import { stringifyExact } from "../../src/linux/json.ts";
 import { isZombie, parseProcessStatus, readCommandLine, readProcessStatus } from "../../src/linux/proc.ts";
 import { removeFile, removeFlatDirectory } from "../../src/linux/remove.ts";
 import { isSystemError } from "../../src/linux/system-error.ts";
-
-test("cleanups run last in, first out, each of them", async (t) => {
-  const done: string[] = [];
-  const cleanups = new CleanupStack();
-  cleanups.push("first", () => void done.push("first"));
-  cleanups.push("failing", () => Promise.reject(new Error("busy")));
-  cleanups.push("throwing", () => {
-    throw new Error("gone");
-  });
-  cleanups.push("last", async () => void done.push("last"));
-  t.match(await cleanups.run(), [
-    { what: "throwing", cause: { message: "gone" } },
-    { what: "failing", cause: { message: "busy" } },
-  ]);
-  t.same(done, ["last", "first"]);
-  t.same(await cleanups.run(), [], "and once");
-
-  cleanups.push("kept", () => void done.push("kept"));
-  cleanups.release();
-  t.same(await cleanups.run(), []);
-  t.same(done, ["last", "first"]);
-});
-
-test("bigints are written as the numbers they are", (t) => {
-  const value = { limit: 9223372036854771712n, list: [1n, -5n], text: "9n", none: undefined, plain: 1.5 };
-  t.equal(stringifyExact(value), '{"limit":9223372036854771712,"list":[1,-5],"text":"9n","plain":1.5}');
-  t.end();
-});
 
 test("the status of a process is parsed, whatever its name", (t) => {
   const text = `42 (a) R (b ) Z 7 1 1 0 -1 4194560 ${Array.from({ length: 12 }, (_, index) => index).join(" ")} 373896 0`;

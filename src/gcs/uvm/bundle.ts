@@ -1,8 +1,8 @@
 /** A container's bundle directory: what the agent writes there, and how that is taken away again. */
 import { writeFileSync } from "node:fs";
 import { AgentError } from "../../common/errors.ts";
+import { stringifyJson } from "../../common/json.ts";
 import { makeDirectories } from "../../linux/directories.ts";
-import { stringifyExact } from "../../linux/json.ts";
 import { removeFile } from "../../linux/remove.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { GeneratedFile } from "./spec.ts";
@@ -25,7 +25,7 @@ export async function writeBundle(
   const directories = await makeDirectories(path, 0o700);
   const contents = new Map([
     ...files.map((file) => [`${path}/${file.name}`, file.content] as const),
-    [`${path}/config.json`, stringifyExact(spec)] as const,
+    [`${path}/config.json`, stringifyJson(spec)] as const,
   ]);
   const bundle: Bundle = {
     path,

@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { settlesWithin } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
+import { stringifyJson } from "../../common/json.ts";
 import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import type { CgroupStatistics } from "../../linux/cgroups/statistics.ts";
-import { stringifyExact } from "../../linux/json.ts";
 import { isZombie, readCommandLine } from "../../linux/proc.ts";
 import { removeFile, removeFlatDirectory } from "../../linux/remove.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
@@ -97,7 +97,7 @@ export class OciContainer implements Container {
     const file = `${directory}/${name}.json`;
     try {
       await this.#assertRunning();
-      writeFileSync(file, stringifyExact(process), { mode: 0o600 });
+      writeFileSync(file, stringifyJson(process), { mode: 0o600 });
     } catch (error) {
       closeConnections(stdio);
       throw error;
@@ -199,7 +199,7 @@ export class OciContainer implements Container {
     this.#assertNotDeleted();
     const file = `${this.#options.directory}/update-${++this.#execs}.json`;
     try {
-      writeFileSync(file, stringifyExact(resources), { mode: 0o600 });
+      writeFileSync(file, stringifyJson(resources), { mode: 0o600 });
       await this.#run(updateArguments(this.id, file));
     } finally {
       removeFile(file);
