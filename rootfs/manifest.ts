@@ -2,10 +2,17 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Unpacked } from "./packages.ts";
-import type { PartSize } from "./report.ts";
 import type { Tree } from "./tree.ts";
 
 export const outputs = ["kernel", "vmlinux", "initrd.img", "boot.img", "rootfs.ext4"] as const;
+
+export interface PartSize {
+  readonly part: string;
+  /** Bytes, unpacked. */
+  readonly size: number;
+  /** Bytes, compressed by itself and quickly: the image packs a little better. */
+  readonly packed: number;
+}
 
 export interface Manifest {
   readonly key: string;

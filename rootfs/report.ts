@@ -1,18 +1,10 @@
 import { statSync } from "node:fs";
 import path from "node:path";
 import { constants, zstdCompressSync } from "node:zlib";
-import { outputs } from "./manifest.ts";
+import { outputs, type PartSize } from "./manifest.ts";
 import type { Tree } from "./tree.ts";
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`.padStart(10);
-
-export interface PartSize {
-  readonly part: string;
-  /** Bytes, unpacked. */
-  readonly size: number;
-  /** Bytes, compressed by itself and quickly: the image packs a little better. */
-  readonly packed: number;
-}
 
 /** The image's parts, the largest first. */
 export function partSizes(tree: Tree): PartSize[] {

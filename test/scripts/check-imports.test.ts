@@ -106,7 +106,7 @@ t.test("where only types may be imported, a value is refused", (t) => {
   t.end();
 });
 
-t.test("circles are found, also through types within src and among tests", (t) => {
+t.test("circles are found, also among tests, and through types within src and rootfs", (t) => {
   const circle = (dir: string, keyword: string) => ({
     [`${dir}/one.ts`]: `${keyword} { b } from "./two.ts";\n`,
     [`${dir}/two.ts`]: `${keyword} { b } from "./one.ts";\n`,
@@ -117,6 +117,7 @@ t.test("circles are found, also through types within src and among tests", (t) =
   );
   t.match(check(t, { ...sound, ...circle("test", "import") }).problems, "load each other in a circle");
   t.match(check(t, { ...sound, ...circle("src/linux", "import type") }).problems, "types included");
+  t.match(check(t, { ...sound, ...circle("rootfs", "import type") }).problems, "types included");
   t.equal(check(t, { ...sound, ...circle("test", "import type") }).problems, "");
   t.end();
 });
