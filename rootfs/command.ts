@@ -1,14 +1,17 @@
-import { spawn } from "node:child_process";
-import { AgentError } from "../src/common/errors.ts";
+import { runHelperForBytes } from "../src/common/helper.ts";
+
+/** A file that a compressor writes to its standard output. */
+const LARGEST_OUTPUT = 2 ** 30;
+const TIMEOUT_MS = 300_000;
 
 /**
  * Runs a tool of the machine and returns its standard output.
  *
- * @param remedy what to do when the tool is missing, e.g. "install the Debian package zstd".
+ * @param remedy what to do when it fails, e.g. "install the Debian package zstd".
  * @throws AgentError SPAWN_FAILED, HELPER_FAILED, HELPER_TIMEOUT
  */
-export function run(
-  command: readonly [string, ...string[]],
+export async function run(
+  [program, ...args]: readonly [string, ...string[]],
   options: {
     remedy: string;
     input?: Buffer | string;
@@ -17,36 +20,13 @@ export function run(
     timeoutMs?: number;
   },
 ): Promise<Buffer> {
-  const [program, ...args] = command;
-  return new Promise((resolve, reject) => {
-    const timeoutMs = options.timeoutMs ?? 300_000;
-    const child = spawn(program, args, {
-      cwd: options.cwd,
-      env: { ...process.env, LC_ALL: "C", ...options.env },
-      timeout: timeoutMs,
-      killSignal: "SIGKILL",
-    });
-    const output: Buffer[] = [];
-    const errors: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
-    child.on("error", (cause) =>
-      reject(new AgentError("SPAWN_FAILED", `${program} cannot be run; ${options.remedy}`, { cause })),
-    );
-    child.on("close", (code, signal) => {
-      if (code === 0) return resolve(Buffer.concat(output));
-      const told = Buffer.concat(errors).toString().trim().split("\n").slice(-6).join("; ");
-      const late = signal === "SIGKILL";
-      const how = late ? `took longer than ${timeoutMs} ms` : `failed (${signal ?? `exit code ${code}`})`;
-      reject(
-        new AgentError(
-          late ? "HELPER_TIMEOUT" : "HELPER_FAILED",
-          `${program} ${args[0] ?? ""} ${how}: ${told}; ${options.remedy}`,
-        ),
-      );
-    });
-    // A tool that ends without reading its input is judged by its exit code.
-    child.stdin.on("error", () => undefined);
-    child.stdin.end(options.input ?? "");
+  const { stdout } = await runHelperForBytes(program, args, {
+    remedy: options.remedy,
+    maximumOutput: LARGEST_OUTPUT,
+    deadlineMs: options.timeoutMs ?? TIMEOUT_MS,
+    addedEnv: { LC_ALL: "C", ...options.env },
+    ...(options.input !== undefined && { input: options.input }),
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
   });
+  return stdout;
 }

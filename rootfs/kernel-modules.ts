@@ -91,7 +91,11 @@ function readModule(file: string): Buffer {
     case ".gz":
       return gunzipSync(bytes);
     case ".xz": {
-      const { error, status, stdout } = spawnSync("xz", ["-dc"], { input: bytes, maxBuffer: 1 << 28 });
+      const { error, status, stdout } = spawnSync("xz", ["-dc"], {
+        input: bytes,
+        maxBuffer: 1 << 28,
+        timeout: 60_000,
+      });
       if (error !== undefined)
         throw new AgentError("SPAWN_FAILED", "xz cannot be run; install the Debian package xz-utils", {
           cause: error,

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { isSystemError } from "../common/system-error.ts";
 import { readProcessStatus } from "./proc.ts";
-import { isSystemError } from "./system-error.ts";
 
 /**
  * Pids of the children that were given to this process as their subreaper, zombies among them; children that it

@@ -9,7 +9,7 @@
  */
 import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, rmdirSync } from "node:fs";
 import { AgentError, describeError } from "../common/errors.ts";
-import { isSystemError } from "./system-error.ts";
+import { isSystemError } from "../common/system-error.ts";
 
 /** <fcntl.h>: only a place in the tree; needs no right to read, and has no effect on what is opened. */
 const O_PATH = 0o10000000;

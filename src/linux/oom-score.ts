@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { isSystemError } from "./system-error.ts";
+import { isSystemError } from "../common/system-error.ts";
 
 /** Lets the kernel end a process of ours as any other when memory runs out: children start with our own score. */
 export function resetOomScore(pid: number): void {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { isSystemError } from "./system-error.ts";
+import { isSystemError } from "../common/system-error.ts";
 
 /**
  * What /proc tells about one process. Reads are synchronous where the kernel makes the file on the spot and bounds it:

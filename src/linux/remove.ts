@@ -1,5 +1,5 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
-import { isSystemError } from "./system-error.ts";
+import { isSystemError } from "../common/system-error.ts";
 
 /** Removes a file; one that is not there is no error. rmSync would take half a millisecond. */
 export function removeFile(path: string): void {

@@ -7,7 +7,7 @@ import { constants } from "node:fs";
 import { type RootFile, readInRoot } from "../../native/hvsock/root-file.ts";
 import { settlesWithin } from "../common/deadline.ts";
 import { AgentError } from "../common/errors.ts";
-import { isSystemError } from "./system-error.ts";
+import { isSystemError } from "../common/system-error.ts";
 
 export const MAXIMUM_FILE_SIZE = 1024 * 1024;
 /** Milliseconds. A file of a mebibyte takes a few, from a slow disk some hundred. */

@@ -9,10 +9,10 @@ import {
   waitPidfd,
 } from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
+import { isSystemError } from "../common/system-error.ts";
 import { listChildPids } from "./child-pids.ts";
 import { ForeignChildren } from "./foreign-children.ts";
 import { readProcessStatus } from "./proc.ts";
-import { isSystemError } from "./system-error.ts";
 
 /** How a process ended: one of the two is set; neither when its code was lost, being no child of ours. */
 export interface ExitStatus {

@@ -2,9 +2,9 @@
 import { basename, dirname, isAbsolute, normalize } from "node:path";
 import { CleanupStack } from "../common/cleanup.ts";
 import { AgentError } from "../common/errors.ts";
+import { isSystemError } from "../common/system-error.ts";
 import { type DirectoryHandle, makeDirectories, openDirectory } from "../linux/directories.ts";
 import { mount as mountCall, unmount, unmountFlags } from "../linux/libc.ts";
-import { isSystemError } from "../linux/system-error.ts";
 import { parseMountOptions } from "./mount-options.ts";
 
 export interface MountRequest {

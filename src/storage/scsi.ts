@@ -4,8 +4,8 @@ import { watch } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { withDeadline } from "../common/deadline.ts";
 import { AgentError } from "../common/errors.ts";
-import { runCommand } from "../linux/command.ts";
-import { isSystemError } from "../linux/system-error.ts";
+import { runHelper } from "../common/helper.ts";
+import { isSystemError } from "../common/system-error.ts";
 import { readFilesystemType } from "./filesystem-type.ts";
 import { checkPath, type Mounted, mount } from "./mount.ts";
 
@@ -134,7 +134,7 @@ async function makeFilesystem(device: string, type: string): Promise<string> {
     throw new AgentError("NOT_SUPPORTED", `cannot make a file system of type "${type}"; ext4 can be made`);
   }
   // No discard, no lazily written tables: a scratch disk is sparse and new.
-  await runCommand(
+  await runHelper(
     "mke2fs",
     ["-q", "-F", "-t", "ext4", "-E", "nodiscard,lazy_itable_init=1", "-O", "^metadata_csum", device],
     {

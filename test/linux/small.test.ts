@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "tap";
+import { isSystemError } from "../../src/common/system-error.ts";
 import { isZombie, parseProcessStatus, readCommandLine, readProcessStatus } from "../../src/linux/proc.ts";
 import { removeFile, removeFlatDirectory } from "../../src/linux/remove.ts";
-import { isSystemError } from "../../src/linux/system-error.ts";
 
 test("the status of a process is parsed, whatever its name", (t) => {
   const text = `42 (a) R (b ) Z 7 1 1 0 -1 4194560 ${Array.from({ length: 12 }, (_, index) => index).join(" ")} 373896 0`;

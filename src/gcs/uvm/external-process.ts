@@ -1,9 +1,9 @@
 /** A process of the utility VM itself, outside any container: with pipes here, with a terminal in external-terminal.ts. */
 import { AgentError } from "../../common/errors.ts";
 import { describeStartFailure, type StartFailure, type StartSubject } from "../../common/start-failure.ts";
+import { isSystemError } from "../../common/system-error.ts";
 import { resetOomScore } from "../../linux/oom-score.ts";
 import { exitCodeOf, type Supervisor } from "../../linux/supervisor.ts";
-import { isSystemError } from "../../linux/system-error.ts";
 import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
 import { PipeRelay } from "../../stdio/pipe-relay.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmdirSync } from "node:fs";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { AgentError } from "../../common/errors.ts";
-import { isSystemError } from "../system-error.ts";
+import { isSystemError } from "../../common/system-error.ts";
 import { hasChildCgroups, readKernelFile, writeKernelFile } from "./files.ts";
 import { type CgroupLayout, type CgroupMount, parseProcessCgroups } from "./layout.ts";
 import type { CgroupStatistics } from "./statistics.ts";

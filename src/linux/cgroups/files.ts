@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync, statSync, writeSync } from "node:fs";
-import { isSystemError } from "../system-error.ts";
+import { isSystemError } from "../../common/system-error.ts";
 
 /** An unsigned 64-bit value: a bigint only where a number would round it. */
 export type Unsigned64 = number | bigint;

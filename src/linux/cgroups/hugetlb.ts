@@ -1,5 +1,5 @@
 import { readdirSync } from "node:fs";
-import { isSystemError } from "../system-error.ts";
+import { isSystemError } from "../../common/system-error.ts";
 import { parseUnsigned, readKernelFile } from "./files.ts";
 import { type HugetlbStatistics, withoutZeros } from "./statistics.ts";
 

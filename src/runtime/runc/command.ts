@@ -4,6 +4,7 @@ import type { SpawnOptions } from "../../../native/hvsock/index.ts";
 import { settlesWithin } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import { describeStartFailure, START_FAILURES, type StartSubject } from "../../common/start-failure.ts";
+import { isSystemError } from "../../common/system-error.ts";
 import { removeFile } from "../../linux/remove.ts";
 import {
   type ExitStatus,
@@ -11,7 +12,6 @@ import {
   type SupervisedProcess,
   type Supervisor,
 } from "../../linux/supervisor.ts";
-import { isSystemError } from "../../linux/system-error.ts";
 import { globalArguments } from "./args.ts";
 import { explainFailure } from "./log.ts";
 

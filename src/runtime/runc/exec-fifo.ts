@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { binding } from "../../../native/hvsock/binding.ts";
 import { waitUntilReady } from "../../../native/hvsock/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
-import { isSystemError } from "../../linux/system-error.ts";
+import { isSystemError } from "../../common/system-error.ts";
 import { stateDirectoryOf } from "./state-directory.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { closeFd, pidfdOpen, pidfdSendSignal } from "../../../native/hvsock/index.ts";
 import { AgentError } from "../../common/errors.ts";
+import { isSystemError } from "../../common/system-error.ts";
 import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
-import { isSystemError } from "../../linux/system-error.ts";
 
 const SIGKILL = 9;
 

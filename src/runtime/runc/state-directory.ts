@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { AgentError } from "../../common/errors.ts";
+import { isSystemError } from "../../common/system-error.ts";
 import type { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { removeFlatDirectory } from "../../linux/remove.ts";
-import { isSystemError } from "../../linux/system-error.ts";
 
 /** Where runtimes keep their state when root runs them: man runc, man crun. */
 const defaultRoots = new Map([
