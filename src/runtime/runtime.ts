@@ -15,7 +15,7 @@ export interface Runtime {
    * After a failure nothing of the container is left (runtime state, cgroup, process, directory).
    *
    * @param id 1 to 255 of `[A-Za-z0-9_+.-]`, starting with a letter or digit.
-   * @param bundlePath absolute directory that holds config.json.
+   * @param bundlePath absolute directory that holds config.json, which the runtime reads itself.
    * @throws CONTAINER_ALREADY_EXISTS, INVALID_CONTAINER_ID, RUNTIME_FAILED, HELPER_TIMEOUT
    */
   createContainer(id: string, bundlePath: string, options?: CreateOptions): Promise<Container>;
@@ -25,6 +25,8 @@ export interface Runtime {
 }
 
 export interface CreateOptions {
+  /** What config.json says, from whoever wrote it; absent, the file is read for the fields that matter here. */
+  readonly spec?: BundleSpec;
   /** `--no-pivot`: needed where the root file system is an initramfs. Default: decided by the runtime. */
   readonly noPivot?: boolean;
   /**
@@ -125,6 +127,20 @@ export interface Process {
   readonly tty: TtyRelay | undefined;
   /** Set when it has pipes. */
   readonly pipeRelay: PipeRelay | undefined;
+}
+
+/** The fields of an OCI specification that are read here; config.json has them all. */
+export interface BundleSpec {
+  readonly process?: OciProcess | undefined;
+  readonly root?: { readonly path?: unknown } | undefined;
+  readonly hooks?: { readonly poststart?: unknown; readonly poststop?: unknown } | undefined;
+  readonly linux?:
+    | {
+        readonly intelRdt?: unknown;
+        readonly namespaces?: readonly { readonly type?: unknown; readonly path?: unknown }[] | undefined;
+        readonly cgroupsPath?: unknown;
+      }
+    | undefined;
 }
 
 /** The fields of an OCI process that we read; all others pass through to the runtime untouched. */

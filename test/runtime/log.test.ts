@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { readBundle } from "../../src/runtime/runc/bundle.ts";
+import { bundleOf, readBundle } from "../../src/runtime/runc/bundle.ts";
 import { findExecFifo } from "../../src/runtime/runc/exec-fifo.ts";
 import { explainFailure, parseLogErrors } from "../../src/runtime/runc/log.ts";
 import { isInitramfsRoot } from "../../src/runtime/runc/runc.ts";
@@ -153,6 +153,11 @@ test("a bundle tells what we need", (t) => {
   );
   t.equal(read({ linux: { namespaces: [{ type: "pid", path: "/proc/1/ns/pid" }] } }).ownsPidNamespace, false);
   t.equal(read({ linux: { cgroupsPath: "system.slice:runc:x", namespaces: "odd" } }).cgroupsPath, undefined);
+  t.match(bundleOf("/nowhere", { process: { args: ["/bin/x", "y"], cwd: "/d" }, root: { path: "r" } }), {
+    path: "/nowhere",
+    rootfs: "/nowhere/r",
+    starts: { command: "/bin/x", workingDirectory: "/d" },
+  });
   for (const spec of [null, 5, "text"]) t.throws(() => read(spec), { code: "RUNTIME_FAILED" });
   t.end();
 });

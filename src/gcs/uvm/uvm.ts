@@ -122,6 +122,7 @@ export class Uvm {
       const bundle = await writeBundle(settings.bundlePath, spec, files);
       undo.push(`remove the bundle of ${id}`, () => bundle.remove());
       const created = await runtime.createContainer(id, bundle.path, {
+        spec,
         hostSockets: allowHostSockets || isPrivileged(spec),
         cgroupNesting: CGROUP_NESTING,
       });

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { AgentError } from "../../common/errors.ts";
 import type { StartSubject } from "../../common/start-failure.ts";
-import type { OciProcess } from "../runtime.ts";
+import type { BundleSpec } from "../runtime.ts";
 
 /** What we need to know of a bundle's config.json; the runtime reads the file itself. */
 export interface Bundle {
@@ -23,24 +23,23 @@ export interface Bundle {
   readonly endsElaborately: boolean;
 }
 
-interface OciSpec {
-  process?: OciProcess;
-  root?: { path?: unknown };
-  hooks?: { poststart?: unknown; poststop?: unknown };
-  linux?: { intelRdt?: unknown; namespaces?: { type?: unknown; path?: unknown }[]; cgroupsPath?: unknown };
-}
-
-/** @throws AgentError RUNTIME_FAILED when config.json is missing or is no JSON object. */
+/**
+ * @param path absolute
+ * @throws AgentError RUNTIME_FAILED when config.json is missing or is no JSON object.
+ */
 export function readBundle(path: string): Bundle {
   const file = `${path}/config.json`;
-  let spec: OciSpec;
   try {
     const parsed: unknown = JSON.parse(readFileSync(file, "utf8"));
     if (typeof parsed !== "object" || parsed === null) throw new Error("it is no JSON object");
-    spec = parsed;
+    return bundleOf(path, parsed);
   } catch (cause) {
     throw new AgentError("RUNTIME_FAILED", `cannot read the bundle's ${file}`, { cause });
   }
+}
+
+/** @param spec of which nothing has been checked: it may be what a file said. */
+export function bundleOf(path: string, spec: BundleSpec): Bundle {
   const namespaces = Array.isArray(spec.linux?.namespaces) ? spec.linux.namespaces : [];
   const pidNamespace = namespaces.find((namespace) => namespace?.type === "pid");
   const cgroupsPath = spec.linux?.cgroupsPath;

@@ -8,7 +8,7 @@ import { removeFlatDirectory } from "../../linux/remove.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
 import type { ContainerState, CreateOptions, Runtime } from "../runtime.ts";
 import { createArguments, deleteArguments, isContainerId, listArguments, plainArguments } from "./args.ts";
-import { type Bundle, readBundle } from "./bundle.ts";
+import { type Bundle, bundleOf, readBundle } from "./bundle.ts";
 import { RuntimeCommand } from "./command.ts";
 import { OciContainer } from "./container.ts";
 import { findExecFifo } from "./exec-fifo.ts";
@@ -62,7 +62,9 @@ export class OciRuntime implements Runtime {
     const cleanups = new CleanupStack();
     cleanups.push("forget the id", () => void this.#containers.delete(id));
     try {
-      const container = await this.#create(id, readBundle(resolve(bundlePath)), options, cleanups);
+      const path = resolve(bundlePath);
+      const bundle = options.spec === undefined ? readBundle(path) : bundleOf(path, options.spec);
+      const container = await this.#create(id, bundle, options, cleanups);
       this.#containers.set(id, container);
       return container;
     } catch (error) {

@@ -49,6 +49,18 @@ export const failures: Record<string, Member> = {
       code: "RUNTIME_FAILED",
       message: /config\.json/,
     });
+    const said = {
+      process: { args: ["/bin/as-said"] },
+      linux: { cgroupsPath: `${context.cgroupParent}/said` },
+    };
+    const given = context.runtime.createContainer("half", context.bundle({ args: ["/bin/nonesuch"] }), {
+      spec: said,
+    });
+    await t.rejects(
+      given,
+      { message: /command "\/bin\/as-said" was not found: / },
+      "config.json is not read again",
+    );
     t.same([context.files(), context.cgroups(), openFds()], [[], [], before]);
     const container = await context.create("half");
     await container.delete();
