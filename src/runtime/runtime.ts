@@ -46,10 +46,12 @@ export interface Container {
   /** Whether the runtime still holds state for it; a stopped container that was not deleted exists. */
   exists(): Promise<boolean>;
   /**
-   * Lets init run the user's program. The relay of getInitProcess() must be started first, so no byte is lost.
+   * Lets init run the user's program, its stdio relayed to `stdio` from before its first byte. Takes ownership of the
+   * connections, also when it fails. Once only: after a failure the container can but be deleted.
+   * @param stdio default: stdin is at its end, output is discarded.
    * @throws CONTAINER_DOES_NOT_EXIST, INVALID_STATE, RUNTIME_FAILED, HELPER_TIMEOUT
    */
-  start(): Promise<void>;
+  start(stdio?: ConnectionSet): Promise<void>;
   /**
    * Runs another process in the running container, its stdio relayed to `stdio` from the start. Takes
    * ownership of the connections, also when it fails.

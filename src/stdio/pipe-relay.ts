@@ -2,6 +2,7 @@ import { closeFd, pipe, type Relay, setPipeSize, startRelay } from "../../native
 import { AgentError } from "../common/errors.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
 import { drainOutput, hostCloseMs } from "./drain.ts";
+import type { Connection } from "./transport.ts";
 
 /** Which pipes the process gets; it has /dev/null for the others. */
 export interface PipeStreams {
@@ -20,9 +21,9 @@ const streams = ["stdin", "stdout", "stderr"] as const;
 type Stream = (typeof streams)[number];
 
 /**
- * The pipes of a process without a terminal, and the relays between them and the host's connections. In this
- * order: new, replaceConnectionSet(), start(), closeChildFds() once the child has its ends, drain() after its
- * exit, close(). The relay owns the pipes from the start and the connections from replaceConnectionSet().
+ * The pipes of a process without a terminal, and the relays between them and the host's connections: new,
+ * start() with the connections, drain() after the exit, close(). The child's ends are closed as soon as it has them, before
+ * or after start().
  *
  * What the process sees is a host that never goes wrong: a host that closes or resets a connection early makes
  * stdin end and output vanish, and never kills it by SIGPIPE or blocks it.
@@ -32,7 +33,6 @@ export class PipeRelay {
   /** Our ends, until start() hands them to the relays. */
   readonly #ourFds = new Map<Stream, number>();
   readonly #relays = new Map<Stream, Relay>();
-  #set: ConnectionSet = {};
   #state: "new" | "started" | "closed" = "new";
 
   /** @throws Error with code EMFILE or ENFILE; nothing is left open then. */
@@ -57,31 +57,20 @@ export class PipeRelay {
   }
 
   /**
-   * Where the streams go. A stream without a connection: stdin is at its end, output is discarded. The relay
-   * owns the connections from here; those of an earlier set are closed.
-   * @throws AgentError INVALID_STATE after start(); the set is closed then.
+   * Starts to move bytes; at any time, as the kernel keeps what was written before. A stream without a connection:
+   * stdin is at its end, output is discarded. The relay owns the connections from here, also when it refuses them.
+   * @throws AgentError INVALID_STATE when started or closed already; the connections are closed then.
    */
-  replaceConnectionSet(set: ConnectionSet): void {
-    if (this.#state !== "new") {
-      closeConnections(set);
-      throw new AgentError(
-        "INVALID_STATE",
-        `the relay's connections cannot be replaced: it is ${this.#state}`,
-      );
+  start(connections: ConnectionSet): void {
+    try {
+      if (this.#state !== "new") throw new AgentError("INVALID_STATE", `the relay is ${this.#state} already`);
+      this.#state = "started";
+      this.#startInput(connections.stdin);
+      this.#startOutput("stdout", connections.stdout);
+      this.#startOutput("stderr", connections.stderr);
+    } finally {
+      closeConnections(connections);
     }
-    closeConnections(this.#set);
-    this.#set = set;
-  }
-
-  /** Starts to move bytes. @throws AgentError INVALID_STATE when started or closed already. */
-  start(): void {
-    if (this.#state !== "new") throw new AgentError("INVALID_STATE", `the relay is ${this.#state} already`);
-    this.#state = "started";
-    this.#startInput();
-    this.#startOutput("stdout");
-    this.#startOutput("stderr");
-    closeConnections(this.#set);
-    this.#set = {};
   }
 
   /**
@@ -102,8 +91,6 @@ export class PipeRelay {
     this.#state = "closed";
     this.#closeFds(this.#ourFds);
     this.#closeFds(this.#childFds);
-    closeConnections(this.#set);
-    this.#set = {};
     const relays = [...this.#relays.values()];
     this.#relays.clear();
     for (const relay of relays) relay.cancel();
@@ -117,10 +104,9 @@ export class PipeRelay {
     setPipeSize(readFd);
   }
 
-  #startInput(): void {
+  #startInput(connection: Connection | undefined): void {
     const sink = this.#take("stdin");
     if (sink === undefined) return;
-    const connection = this.#set.stdin;
     if (connection === undefined) {
       closeFd(sink);
       return;
@@ -130,10 +116,10 @@ export class PipeRelay {
     this.#relays.set("stdin", startRelay({ source, sink, shutdownSource: true, lingerMs: hostCloseMs }));
   }
 
-  #startOutput(stream: "stdout" | "stderr"): void {
+  #startOutput(stream: "stdout" | "stderr", connection: Connection | undefined): void {
     const source = this.#take(stream);
     if (source === undefined) return;
-    const sink = this.#set[stream]?.release() ?? "discard";
+    const sink = connection?.release() ?? "discard";
     const relay = startRelay({
       source,
       sink,

@@ -5,46 +5,38 @@ import { drainOutput, hostCloseMs } from "./drain.ts";
 
 /**
  * The master of a process's terminal and the relays between it and the host's connections: stdin and stdout,
- * which may be one and the same connection. A terminal has no stderr. In this order: new,
- * replaceConnectionSet(), start(), drain() after the exit, close().
+ * which may be one and the same connection. A terminal has no stderr. As PipeRelay: new, start()
+ * with the connections, drain() after the exit, close().
  *
  * The end of the host's stdin changes nothing for the process: no ^D is typed, and the terminal stays open.
  */
 export class TtyRelay {
   #masterFd: number;
-  #set: ConnectionSet;
   #state: "new" | "started" | "closed" = "new";
   #input: Relay | undefined;
   #output: Relay | undefined;
 
-  /** Owns the descriptor and the connections from here. */
-  constructor(masterFd: number, set: ConnectionSet = {}) {
+  /** Owns the descriptor from here. */
+  constructor(masterFd: number) {
     this.#masterFd = masterFd;
-    this.#set = set;
   }
 
   /**
-   * Where the streams go. Without stdin nothing is typed; without stdout the output is discarded. The relay owns
-   * the connections from here; those of an earlier set are closed.
-   * @throws AgentError INVALID_STATE after start(); the set is closed then.
+   * Starts to move bytes. Without stdin nothing is typed; without stdout the output is discarded. The relay owns the
+   * connections from here, also when it refuses them.
+   * @throws AgentError INVALID_STATE when started or closed already; the connections are closed then.
    */
-  replaceConnectionSet(set: ConnectionSet): void {
-    if (this.#state !== "new") {
-      closeConnections(set);
-      throw new AgentError(
-        "INVALID_STATE",
-        `the relay's connections cannot be replaced: it is ${this.#state}`,
-      );
+  start(connections: ConnectionSet): void {
+    try {
+      if (this.#state !== "new") throw new AgentError("INVALID_STATE", `the relay is ${this.#state} already`);
+      this.#state = "started";
+      this.#start(connections);
+    } finally {
+      closeConnections(connections);
     }
-    closeConnections(this.#set);
-    this.#set = set;
   }
 
-  /** Starts to move bytes. @throws AgentError INVALID_STATE when started or closed already. */
-  start(): void {
-    if (this.#state !== "new") throw new AgentError("INVALID_STATE", `the relay is ${this.#state} already`);
-    this.#state = "started";
-    const { stdin, stdout } = this.#set;
+  #start({ stdin, stdout }: ConnectionSet): void {
     // Each direction owns a descriptor of its own, also where both use one connection.
     const stdinFd =
       stdin === undefined ? undefined : stdin === stdout ? duplicateFd(stdin.fd) : stdin.release();
@@ -64,8 +56,6 @@ export class TtyRelay {
       discardAfterSinkError: true,
       lingerMs: hostCloseMs,
     });
-    closeConnections(this.#set);
-    this.#set = {};
   }
 
   /**
@@ -91,8 +81,6 @@ export class TtyRelay {
   /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */
   async close(): Promise<void> {
     this.#state = "closed";
-    closeConnections(this.#set);
-    this.#set = {};
     if (this.#masterFd >= 0) closeFd(this.#masterFd);
     this.#masterFd = -1;
     const relays = [this.#input, this.#output].filter((relay) => relay !== undefined);

@@ -21,8 +21,7 @@ test("what the host sends comes back through a process, every byte of 64 MiB", a
   const before = countFds();
   const { host, set } = hostAndSet("stdin", "stdout", "stderr");
   const relay = new PipeRelay();
-  relay.replaceConnectionSet(set);
-  relay.start();
+  relay.start(set);
   const child = await shellOn(relay, "cat; echo that was all >&2");
   const block = bytesOf(1 << 20, 11);
   const stdin = new Socket(host.stdin);
@@ -43,8 +42,7 @@ test("all output is handed over before drain settles, though nobody reads it yet
   const { host, set } = hostAndSet("stdout");
   const relay = new PipeRelay({ stdin: false, stdout: true, stderr: false });
   t.same(Object.keys(relay.childFds), ["stdout"], "the others are /dev/null");
-  relay.replaceConnectionSet(set);
-  relay.start();
+  relay.start(set);
   await exitOf(await shellOn(relay, "echo last words"));
   await relay.drain();
   t.equal(await receiveText(host.stdout), "last words\n");
@@ -53,32 +51,29 @@ test("all output is handed over before drain settles, though nobody reads it yet
 
 test("without connections stdin is at its end and output is discarded", async (t) => {
   const relay = new PipeRelay();
-  relay.start();
+  relay.start({});
   const child = await shellOn(relay, "cat && head -c 8M /dev/zero && head -c 8M /dev/zero >&2");
   t.same(await exitOf(child), { code: 0, signal: null });
   await relay.drain();
   await relay.close();
 });
 
-test("connections may be named after the pipes were given away, but not after the start", async (t) => {
+test("connections may be named after the pipes were given away, and once", async (t) => {
   const before = countFds();
   const relay = new PipeRelay();
   const child = await shellOn(relay, "echo early; cat");
-  const first = hostAndSet("stdout");
-  relay.replaceConnectionSet(first.set);
-  const second = hostAndSet("stdin", "stdout");
-  relay.replaceConnectionSet(second.set);
-  t.equal(await receiveText(first.host.stdout), "", "the earlier set is closed");
-  relay.start();
-  const late = hostAndSet("stdout");
-  t.throws(() => relay.replaceConnectionSet(late.set), { code: "INVALID_STATE" });
-  t.equal(await receiveText(late.host.stdout), "", "a refused set is closed");
-  t.throws(() => relay.start(), { code: "INVALID_STATE" });
-  shutdownSocket(second.host.stdin, "write");
+  const first = hostAndSet("stdin", "stdout");
+  relay.start(first.set);
+  for (const which of ["second", "third"]) {
+    const late = hostAndSet("stdout");
+    t.throws(() => relay.start(late.set), { code: "INVALID_STATE" });
+    t.equal(await receiveText(late.host.stdout), "", `a ${which} set is refused and closed`);
+  }
+  shutdownSocket(first.host.stdin, "write");
   t.equal((await exitOf(child)).code, 0);
   await relay.drain();
-  t.equal(await receiveText(second.host.stdout), "early\n");
-  closeFd(second.host.stdin);
+  t.equal(await receiveText(first.host.stdout), "early\n");
+  closeFd(first.host.stdin);
   await relay.close();
   t.equal(countFds(), before);
 });
@@ -86,8 +81,7 @@ test("connections may be named after the pipes were given away, but not after th
 test("a process that closes its stdin goes on, and the host's writes fail", async (t) => {
   const { host, set } = hostAndSet("stdin", "stdout");
   const relay = new PipeRelay();
-  relay.replaceConnectionSet(set);
-  relay.start();
+  relay.start(set);
   const child = await shellOn(
     relay,
     "exec <&-; echo closed; while ! [ -e /proc/self/fd/0 ]; do exit 5; done",
@@ -117,8 +111,7 @@ test("a process that closes its stdin goes on, and the host's writes fail", asyn
 test("a host that vanishes neither kills nor blocks the process", async (t) => {
   const { host, set } = hostAndSet("stdin", "stdout", "stderr");
   const relay = new PipeRelay();
-  relay.replaceConnectionSet(set);
-  relay.start();
+  relay.start(set);
   const child = await shellOn(relay, "cat; head -c 16M /dev/zero && head -c 16M /dev/zero >&2");
   for (const fd of Object.values(host)) closeFd(fd);
   t.same(await exitOf(child), { code: 0, signal: null });
@@ -130,8 +123,7 @@ test("a background child that keeps the output open does not hold up the drain",
   const before = countFds();
   const { host, set } = hostAndSet("stdout", "stderr");
   const relay = new PipeRelay();
-  relay.replaceConnectionSet(set);
-  relay.start();
+  relay.start(set);
   const child = await shellOn(relay, "sleep 1000 & echo $!");
   const output = receiveText(host.stdout);
   await exitOf(child);
@@ -149,8 +141,7 @@ test("a host that reads nothing: the writer is blocked, the exit is not held up 
   const before = countFds();
   const { host, set } = hostAndSet("stdout");
   const relay = new PipeRelay({ stdin: false, stdout: true, stderr: false });
-  relay.replaceConnectionSet(set);
-  relay.start();
+  relay.start(set);
   // A child of the shell fills everything and blocks; the shell itself exits with the pipe full.
   const child = await shellOn(relay, "head -c 64M /dev/zero & sleep 0.5; echo $! >&2; exit 0");
   await exitOf(child);
@@ -164,8 +155,7 @@ test("close during full flow frees every fd; closing twice is no error", async (
   const before = countFds();
   const { host, set } = hostAndSet("stdin", "stdout", "stderr");
   const relay = new PipeRelay();
-  relay.replaceConnectionSet(set);
-  relay.start();
+  relay.start(set);
   const child = await shellOn(relay, "cat /dev/zero >&2 & exec cat /dev/zero");
   const reader = new Socket(host.stdout);
   await new Promise<void>((resolve) => {
@@ -187,23 +177,22 @@ test("close during full flow frees every fd; closing twice is no error", async (
   t.equal(countFds(), before);
 });
 
-test("a relay that never started is closed with its connections", async (t) => {
+test("a relay that never started is closed, and closes the connections it gets after that", async (t) => {
   const before = countFds();
   const { host, set } = hostAndSet("stdin", "stdout", "stderr");
   const relay = new PipeRelay();
-  relay.replaceConnectionSet(set);
   await relay.drain();
   await relay.close();
+  t.throws(() => relay.start(set), { code: "INVALID_STATE" });
   t.equal(await receiveText(host.stdout), "");
   closeFd(host.stdin);
   closeFd(host.stderr);
-  t.throws(() => relay.start(), { code: "INVALID_STATE" });
   t.equal(countFds(), before);
 });
 
 test("the process's own ends are blocking and of the size that splice likes", async (t) => {
   const relay = new PipeRelay();
-  relay.start();
+  relay.start({});
   for (const fd of Object.values(relay.childFds)) {
     const flags = readFileSync(`/proc/self/fdinfo/${fd}`, "utf8").match(/^flags:\s+(\d+)/m)?.[1] ?? "";
     t.equal(Number.parseInt(flags, 8) & 0o4000, 0, "O_NONBLOCK is off");
@@ -217,8 +206,7 @@ test("a thousand relays leave no fd behind", async (t) => {
   for (let i = 0; i < 1000; i++) {
     const { host, set } = hostAndSet("stdin", "stdout", "stderr");
     const relay = new PipeRelay();
-    relay.replaceConnectionSet(set);
-    relay.start();
+    relay.start(set);
     writeSync(relay.childFds.stdout ?? -1, "x");
     relay.closeChildFds();
     const [out] = await Promise.all([receiveText(host.stdout), receiveText(host.stderr), relay.drain()]);

@@ -9,6 +9,7 @@ import {
   socketPair,
   spawn,
 } from "../../native/hvsock/index.ts";
+import { closeConnections } from "../../src/stdio/connection-set.ts";
 import { SocketConnection } from "../../src/stdio/socket-connection.ts";
 import { TtyRelay } from "../../src/stdio/tty-relay.ts";
 import {
@@ -41,9 +42,8 @@ test("keys go in, output comes out, the size is seen", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const { host, set } = hostAndSet("stdin", "stdout");
   const relay = new TtyRelay(masterFd);
-  relay.replaceConnectionSet(set);
   relay.resize(33, 99);
-  relay.start();
+  relay.start(set);
   const child = await shellOnTerminal(
     slaveFd,
     "stty size; stty -echo; echo ready; read line; echo got $line; exit 3",
@@ -63,8 +63,8 @@ test("keys go in, output comes out, the size is seen", async (t) => {
 test("a new size is signalled to the program", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const { host, set } = hostAndSet("stdin", "stdout");
-  const relay = new TtyRelay(masterFd, set);
-  relay.start();
+  const relay = new TtyRelay(masterFd);
+  relay.start(set);
   const script = 'trap "stty size; exit 0" WINCH; echo ready; while :; do sleep 0.05; done';
   const child = await shellOnTerminal(slaveFd, script);
   const socket = new Socket(host.stdout);
@@ -85,8 +85,8 @@ test("a new size is signalled to the program", async (t) => {
 test("^C reaches the program as a signal", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const { host, set } = hostAndSet("stdin", "stdout");
-  const relay = new TtyRelay(masterFd, set);
-  relay.start();
+  const relay = new TtyRelay(masterFd);
+  relay.start(set);
   const child = await shellOnTerminal(slaveFd, "echo ready; exec sleep 1000");
   const socket = new Socket(host.stdout);
   const ready = new Promise<void>((resolve) => {
@@ -106,8 +106,8 @@ test("^C reaches the program as a signal", async (t) => {
 test("the end of the host's stdin changes nothing for the program", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const { host, set } = hostAndSet("stdin", "stdout");
-  const relay = new TtyRelay(masterFd, set);
-  relay.start();
+  const relay = new TtyRelay(masterFd);
+  relay.start(set);
   shutdownSocket(host.stdin, "write");
   const child = await shellOnTerminal(slaveFd, "read line; echo it ended");
   const output = receiveText(host.stdout);
@@ -128,8 +128,8 @@ test("one connection carries both directions", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const [host, guest] = socketPair();
   const connection = new SocketConnection(guest);
-  const relay = new TtyRelay(masterFd, { stdin: connection, stdout: connection });
-  relay.start();
+  const relay = new TtyRelay(masterFd);
+  relay.start({ stdin: connection, stdout: connection });
   const child = await shellOnTerminal(slaveFd, "stty -echo; read line; echo got $line");
   writeSync(host, "this\n");
   const output = receiveText(host);
@@ -143,8 +143,8 @@ test("one connection carries both directions", async (t) => {
 test("8 MiB of output come whole, however late the host reads", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const { host, set } = hostAndSet("stdout");
-  const relay = new TtyRelay(masterFd, set);
-  relay.start();
+  const relay = new TtyRelay(masterFd);
+  relay.start(set);
   const child = await shellOnTerminal(slaveFd, "stty raw; yes abcdefg | head -c 8M");
   await new Promise((resolve) => setTimeout(resolve, 100));
   const output = receiveAll(host.stdout);
@@ -157,8 +157,8 @@ test("8 MiB of output come whole, however late the host reads", async (t) => {
 test("a host that vanishes neither blocks nor ends the program", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const { host, set } = hostAndSet("stdin", "stdout");
-  const relay = new TtyRelay(masterFd, set);
-  relay.start();
+  const relay = new TtyRelay(masterFd);
+  relay.start(set);
   const child = await shellOnTerminal(slaveFd, "sleep 0.05; seq 1 100000; exit 4");
   closeFd(host.stdin);
   closeFd(host.stdout);
@@ -170,8 +170,8 @@ test("a host that vanishes neither blocks nor ends the program", async (t) => {
 test("a background child on the terminal does not hold up the drain", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const { host, set } = hostAndSet("stdout");
-  const relay = new TtyRelay(masterFd, set);
-  relay.start();
+  const relay = new TtyRelay(masterFd);
+  relay.start(set);
   const script = "(trap '' HUP; exec sleep 1000) & sleep 0.1; echo $!";
   const child = await shellOnTerminal(slaveFd, script);
   const output = receiveText(host.stdout);
@@ -188,13 +188,13 @@ test("a thousand terminals leave no fd behind", async (t) => {
   for (let i = 0; i < 1000; i++) {
     const { masterFd, slaveFd } = openPty();
     const { host, set } = hostAndSet("stdin", "stdout");
-    const relay = new TtyRelay(masterFd, set);
-    if (i % 10 !== 0) relay.start();
+    const relay = new TtyRelay(masterFd);
+    if (i % 10 !== 0) relay.start(set);
     writeSync(slaveFd, "x");
     closeFd(slaveFd);
     const [out] = await Promise.all([
       receiveText(host.stdout),
-      relay.drain().then(() => (i % 10 === 0 ? relay.close() : undefined)),
+      relay.drain().then(() => (i % 10 === 0 ? closeConnections(set) : undefined)),
     ]);
     if (out !== (i % 10 === 0 ? "" : "x")) t.fail(`round ${i}: ${out}`);
     closeFd(host.stdin);

@@ -12,7 +12,7 @@ import { AgentError, describeError } from "../../common/errors.ts";
 import type { Logger } from "../../common/log.ts";
 import type { CgroupStatistics } from "../../linux/cgroups/statistics.ts";
 import type { Container, OciProcess } from "../../runtime/runtime.ts";
-import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
+import { connectStdio } from "../../stdio/connection-set.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";
 import type { Bundle } from "./bundle.ts";
 import { STDIO_DIAL } from "./dial.ts";
@@ -82,9 +82,6 @@ export class UvmContainer {
     this.#expect("created", "start");
     this.#status = "starting";
     const { container, transport } = this.#parts;
-    const process = container.getInitProcess();
-    const relay = process.tty ?? process.pipeRelay;
-    if (relay === undefined) throw new AgentError("INTERNAL", `init of container ${this.id} has no stdio`);
     let connections: Awaited<ReturnType<typeof connectStdio>>;
     try {
       connections = await connectStdio(transport, ports, STDIO_DIAL);
@@ -93,20 +90,13 @@ export class UvmContainer {
       throw error;
     }
     try {
-      try {
-        relay.replaceConnectionSet(connections);
-        relay.start();
-      } catch (error) {
-        closeConnections(connections);
-        throw error;
-      }
-      await container.start();
+      await container.start(connections);
       if (this.#status === "starting") this.#status = "running";
     } catch (error) {
       this.#status = "stopped";
       this.#startFailure = describeError(error);
       // Init was blocked before the user's program and will never run: end it, which tells the host too.
-      process.signal(SIGKILL);
+      container.getInitProcess().signal(SIGKILL);
       throw error;
     }
     return this.init.pid;

@@ -46,8 +46,7 @@ export async function startExternalProcess(
     });
     resetOomScore(child.pid);
     relay.closeChildFds();
-    relay.replaceConnectionSet(connections);
-    relay.start();
+    relay.start(connections);
     const exited = child.exited.then(exitCodeOf);
     return {
       pid: child.pid,

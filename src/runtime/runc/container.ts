@@ -78,17 +78,17 @@ export class OciContainer implements Container {
     }
   }
 
-  async start(): Promise<void> {
-    this.#assertNotDeleted();
-    if (this.#started) throw new AgentError("INVALID_STATE", `container ${this.id} was started before`);
-    this.#started = true;
+  async start(stdio: ConnectionSet = {}): Promise<void> {
     try {
-      if (!(await this.#startFast())) await this.#run(plainArguments("start", this.id));
+      this.#assertNotDeleted();
+      if (this.#started) throw new AgentError("INVALID_STATE", `container ${this.id} was started before`);
     } catch (error) {
-      // It can be tried again, unless it did start.
-      this.#started = error instanceof AgentError && error.code === "INVALID_STATE";
+      closeConnections(stdio);
       throw error;
     }
+    this.#started = true;
+    this.#init.startRelay(stdio);
+    if (!(await this.#startFast())) await this.#run(plainArguments("start", this.id));
   }
 
   async execProcess(process: OciProcess, stdio: ConnectionSet): Promise<Process> {

@@ -1,4 +1,5 @@
 import { exitCodeOf, type SupervisedProcess } from "../../linux/supervisor.ts";
+import type { ConnectionSet } from "../../stdio/connection-set.ts";
 import type { PipeRelay } from "../../stdio/pipe-relay.ts";
 import type { TtyRelay } from "../../stdio/tty-relay.ts";
 import type { Process } from "../runtime.ts";
@@ -38,6 +39,11 @@ export class RuncProcess implements Process {
 
   get hasExited(): boolean {
     return this.#process.hasExited;
+  }
+
+  /** @throws AgentError INVALID_STATE as TtyRelay.start() and PipeRelay.start() */
+  startRelay(connections: ConnectionSet): void {
+    (this.tty ?? this.pipeRelay)?.start(connections);
   }
 
   wait(): Promise<number> {

@@ -58,11 +58,7 @@ export async function startProcess(options: StartProcessOptions): Promise<Starte
       : await startWithPipes(options, pidFile, cleanups);
     const process = claim.adopt(takePid(pidFile));
     cleanups.push("kill the process", () => void process.signal(SIGKILL));
-    if (options.connections) {
-      const relay = started.tty ?? started.pipeRelay;
-      relay?.replaceConnectionSet(options.connections);
-      relay?.start();
-    }
+    if (options.connections) (started.tty ?? started.pipeRelay)?.start(options.connections);
     cleanups.release();
     return { process, ...started };
   } catch (error) {

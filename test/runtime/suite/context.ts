@@ -56,11 +56,7 @@ export class RuntimeContext {
   async run(id: string, options: BundleOptions): Promise<{ container: OciContainer; host: HostStdio }> {
     const container = await this.create(id, options);
     const host = this.host();
-    const init = container.getInitProcess();
-    const relay = init.tty ?? init.pipeRelay;
-    relay?.replaceConnectionSet(host.set);
-    relay?.start();
-    await container.start();
+    await container.start(host.set);
     return { container, host };
   }
 

@@ -64,9 +64,7 @@ export const wall: Record<string, Member> = {
     writeFileSync(path, JSON.stringify({ ...spec, linux: { ...spec.linux, seccomp } }));
     const container = await context.runtime.createContainer("profile", bundle);
     const host = context.host();
-    container.getInitProcess().pipeRelay?.replaceConnectionSet(host.set);
-    container.getInitProcess().pipeRelay?.start();
-    await container.start();
+    await container.start(host.set);
     await container.getInitProcess().wait();
     const got = answers(await host.stdout.all());
     t.match(got, { vsock: "EAFNOSUPPORT", "vsock-pair": "EIO", "io-uring": "EIO", inet: "works" });
@@ -77,9 +75,7 @@ export const wall: Record<string, Member> = {
     const bundle = context.bundle({ args: ["/tmp/program"], extra: { mounts: mounts("socket-probe") } });
     const container = await context.runtime.createContainer("open", bundle, { hostSockets: true });
     const host = context.host();
-    container.getInitProcess().pipeRelay?.replaceConnectionSet(host.set);
-    container.getInitProcess().pipeRelay?.start();
-    await container.start();
+    await container.start(host.set);
     await container.getInitProcess().wait();
     t.match(answers(await host.stdout.all()), { vsock: "works", "io-uring": "works" });
     await container.delete();

@@ -59,8 +59,7 @@ async function dial<Wanted extends "stdin" | "stdout" | "stderr">(
 
 async function relayTo(set: ConnectionSet, script: string) {
   const relay = new PipeRelay();
-  relay.replaceConnectionSet(set);
-  relay.start();
+  relay.start(set);
   const { stdin, stdout, stderr } = relay.childFds;
   const stdio = [stdin ?? null, stdout ?? null, stderr ?? null] as const;
   const child = await spawn({ path: "sh", args: ["sh", "-c", script], stdio });
@@ -159,9 +158,9 @@ const checks: Record<string, () => Promise<void>> = {
   "a terminal": async () => {
     const { set, host } = await dial("stdin", "stdout");
     const { masterFd, slaveFd } = openPty();
-    const relay = new TtyRelay(masterFd, set);
+    const relay = new TtyRelay(masterFd);
     relay.resize(30, 90);
-    relay.start();
+    relay.start(set);
     const child = await spawn({
       path: "sh",
       args: ["sh", "-c", "stty -echo; stty size; read line; echo got $line"],
