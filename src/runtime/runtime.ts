@@ -113,10 +113,10 @@ export interface Process {
   readonly pid: number;
   /**
    * The exit code: 0 to 255, 128+N when killed by signal N. Settles when the process has exited and its
-   * output is drained (bounded: docs/architecture.md). Any number of callers may wait.
+   * output is drained (bounded: docs/architecture.md); never rejects. Any number of callers may wait.
    */
   wait(): Promise<number>;
-  /** The exit code as soon as the process has exited, output drained or not. */
+  /** The exit code as soon as the process has exited, output drained or not; never rejects. */
   readonly exited: Promise<number>;
   /**
    * Sends a signal to this very process, by pidfd: never to one that took over its pid.

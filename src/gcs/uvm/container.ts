@@ -35,6 +35,8 @@ export interface ContainerParts {
   readonly rootPath: string;
   readonly transport: Transport;
   readonly log: Logger;
+  /** Called once init has ended, its output is drained and those who waited for it were told. */
+  readonly onExit: (exitType: ExitType) => void;
 }
 
 export class UvmContainer {
@@ -56,6 +58,7 @@ export class UvmContainer {
     this.processes.add(this.init);
     void this.init.finished.then(() => {
       this.#status = "stopped";
+      parts.onExit(this.#exitType);
     });
   }
 
@@ -65,12 +68,6 @@ export class UvmContainer {
 
   get runtimeContainer(): Container {
     return this.#parts.container;
-  }
-
-  /** Settles, after init's waiters were told, with how it ended. */
-  async exited(): Promise<ExitType> {
-    await this.init.finished;
-    return this.#exitType;
   }
 
   /**

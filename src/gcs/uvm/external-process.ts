@@ -47,12 +47,10 @@ export async function startExternalProcess(
     resetOomScore(child.pid);
     relay.closeChildFds();
     relay.start(connections);
-    const exited = child.exited.then(exitCodeOf);
     return {
       pid: child.pid,
-      exited,
       async wait() {
-        const exitCode = await exited;
+        const exitCode = exitCodeOf(await child.exited);
         await relay.drain();
         return exitCode;
       },

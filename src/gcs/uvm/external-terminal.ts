@@ -68,7 +68,6 @@ function handleOf(terminal: IPty, connections: ConnectionSet, settled: () => voi
   });
   return {
     pid: terminal.pid,
-    exited,
     wait: () => drained,
     signal(signal) {
       if (!running) return false;

@@ -4,7 +4,7 @@ import type { Process } from "../../runtime/runtime.ts";
 import type { TtyRelay } from "../../stdio/tty-relay.ts";
 
 /** What this room needs of a process; the runtime's fits, and so does one outside any container. */
-export interface ProcessHandle extends Pick<Process, "pid" | "wait" | "exited" | "signal" | "delete"> {
+export interface ProcessHandle extends Pick<Process, "pid" | "wait" | "signal" | "delete"> {
   readonly tty: Pick<TtyRelay, "resize"> | undefined;
 }
 
@@ -25,8 +25,7 @@ export class UvmProcess {
   constructor(process: ProcessHandle) {
     this.pid = process.pid;
     this.#process = process;
-    // Output that could not be drained does not change how the process ended.
-    this.finished = process.wait().catch(() => process.exited);
+    this.finished = process.wait();
     void this.finished.then((exitCode) => {
       this.#exitCode = exitCode;
       for (const answer of this.#waiters) answer(exitCode);

@@ -12,7 +12,7 @@ import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";
 import { writeBundle } from "./bundle.ts";
-import { UvmContainer } from "./container.ts";
+import { type ExitType, UvmContainer } from "./container.ts";
 import type { ExternalCommand } from "./external-command.ts";
 import { UvmMounts } from "./mounts.ts";
 import { UvmProcess } from "./process.ts";
@@ -41,6 +41,8 @@ export interface ContainerSettings {
   /** Absolute. */
   readonly bundlePath: string;
   readonly spec: OciSpec;
+  /** See ContainerParts; only for a container that was created. */
+  readonly onExit: (exitType: ExitType) => void;
 }
 
 export class Uvm {
@@ -135,6 +137,7 @@ export class Uvm {
         rootPath: spec.root.path,
         transport,
         log,
+        onExit: settings.onExit,
       });
       this.#containers.set(id, container);
       return container;

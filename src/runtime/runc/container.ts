@@ -244,6 +244,7 @@ export class OciContainer implements Container {
     const process: RuncProcess = new RuncProcess({
       ...started,
       ...(onExit ? { onExit } : {}),
+      onError: this.#options.onError,
       onDelete: () => this.#processes.delete(process),
     });
     this.#processes.add(process);

@@ -10,6 +10,8 @@ export interface RuncProcessOptions {
   readonly pipeRelay?: PipeRelay | undefined;
   /** Run once it has exited, before its output is drained. */
   readonly onExit?: () => Promise<void>;
+  /** Told what went wrong between the exit and the end of the output, which changes nothing of how it ended. */
+  readonly onError: (what: string, cause: unknown) => void;
   /** Run by the first delete(). */
   readonly onDelete?: () => void;
 }
@@ -32,9 +34,7 @@ export class RuncProcess implements Process {
     this.pipeRelay = options.pipeRelay;
     this.#onDelete = options.onDelete;
     this.exited = options.process.exited.then(exitCodeOf);
-    this.#drained = this.#drain(options.onExit);
-    // The error belongs to those who wait; there may be none.
-    this.#drained.catch(() => {});
+    this.#drained = this.#drain(options);
   }
 
   get hasExited(): boolean {
@@ -59,11 +59,15 @@ export class RuncProcess implements Process {
     return this.#deleted;
   }
 
-  async #drain(onExit: (() => Promise<void>) | undefined): Promise<number> {
+  async #drain({ onExit, onError }: RuncProcessOptions): Promise<number> {
     const code = await this.exited;
-    await onExit?.();
-    await this.tty?.drain();
-    await this.pipeRelay?.drain();
+    try {
+      await onExit?.();
+      await this.tty?.drain();
+      await this.pipeRelay?.drain();
+    } catch (cause) {
+      onError(`drain the output of process ${this.pid}`, cause);
+    }
     return code;
   }
 

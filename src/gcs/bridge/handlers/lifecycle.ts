@@ -9,16 +9,16 @@ export const create: Handler<"Create"> = async (context, request) => {
     throw new AgentError("SYSTEM_ALREADY_EXISTS", "the utility VM itself exists already");
   }
   const { OciBundlePath, OciSpecification } = ContainerConfig;
-  const container = await context.uvm.createContainer(ContainerId, {
+  await context.uvm.createContainer(ContainerId, {
     bundlePath:
       OciBundlePath === undefined || OciBundlePath === "" ? `/run/gcs/c/${ContainerId}` : OciBundlePath,
     spec: OciSpecification,
-  });
-  void container.exited().then((exitType) => {
-    // The replies to those who wait for init go first: they are on their way in this turn of the event loop.
-    setImmediate(() => {
-      context.notify({ ContainerId, ActivityId, Type: exitType, Operation: "None", Result: 0 });
-    });
+    onExit: (exitType) => {
+      // The replies to those who wait for init go first: they are on their way in this turn of the event loop.
+      setImmediate(() => {
+        context.notify({ ContainerId, ActivityId, Type: exitType, Operation: "None", Result: 0 });
+      });
+    },
   });
   return { SelectedProtocolVersion: 0 };
 };
