@@ -1,7 +1,16 @@
 /** Where the service of a user who is not root keeps its state, and what it says where it cannot. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { text } from "node:stream/consumers";
 import tap, { test } from "tap";
@@ -31,6 +40,8 @@ test("what it cannot make it names, with the option that helps", async (t) => {
     [{}, ["--state-directory", `${directory}/two`], `${directory}/two`],
     [{ XDG_RUNTIME_DIR: directory }, [], `${directory}/lcow`],
     [{}, ["--state-directory", "/dev/null/x"], "/dev/null/x"],
+    // Where the kernel says that what is there is not.
+    [{}, ["--state-directory", "/proc/one/two"], "/proc/one/two"],
   ];
   for (const [environment, args, named] of cases) {
     const child = serve(environment, args);
@@ -52,4 +63,19 @@ test("it serves in the user's runtime directory, where there is one", async (t) 
   t.ok(existsSync(`${directory}/lcow/socket`));
   child.kill("SIGTERM");
   await once(child, "close");
+});
+
+test("a directory that has other files in it stays open to those who use it", async (t) => {
+  const directory = mkdtempSync(`${tmpdir()}/lcow-user-`);
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  chownSync(directory, NOBODY, NOBODY);
+  chmodSync(directory, 0o755);
+  writeFileSync(`${directory}/other`, "");
+  const child = serve({ LCOW_STATE_DIRECTORY: directory });
+  t.teardown(() => void child.kill("SIGKILL"));
+  const [said, [status]] = await Promise.all([text(child.stderr), once(child, "close")]);
+  t.equal(status, 125);
+  t.match(said, /has other files in it: other; name another with --state-directory/);
+  t.equal(statSync(directory).mode & 0o777, 0o755);
+  t.strictSame(readdirSync(directory), ["other"]);
 });

@@ -1,19 +1,23 @@
 import type { IncomingMessage } from "node:http";
+import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import * as client from "../../hcs/serve/client.ts";
 import { defaultStateDirectory, serviceSocket } from "../../hcs/serve/paths.ts";
 import type { OptionDescription, ParsedArguments } from "../arguments.ts";
+import { readNotEmpty } from "../values.ts";
 
-export const STATE_OPTION: OptionDescription = {
+export const STATE_OPTION: OptionDescription<string> = {
   name: "state-directory",
   value: "DIR",
+  // Absolute, since what keeps the systems works elsewhere.
+  read: (text, what) => resolve(readNotEmpty(text, what)),
   completes: "directory",
   help: "of the service (default $LCOW_STATE_DIRECTORY, or /run/lcow for root and\n$XDG_RUNTIME_DIR/lcow for others)",
 };
 export const JSON_OPTION: OptionDescription = { name: "json", help: "for programs: JSON instead of a table" };
 
 export function stateDirectory(found: ParsedArguments): string {
-  return found.value("state-directory") ?? defaultStateDirectory();
+  return found.read(STATE_OPTION) ?? defaultStateDirectory();
 }
 
 /** Calls of the service. Every method throws AgentError: DIAL_FAILED when it does not run, or what it answers. */

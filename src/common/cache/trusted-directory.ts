@@ -1,16 +1,8 @@
 /** Whether a directory can be changed by nobody but this user and root: what is found there is used unread. */
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readlinkSync,
-  type Stats,
-} from "node:fs";
+import { closeSync, constants, fchmodSync, lstatSync, openSync, readlinkSync, type Stats } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { AgentError } from "../errors.ts";
+import { makeDirectories } from "../make-directories.ts";
 
 const OTHERS_WRITE = 0o002;
 const GROUP_WRITES = 0o020;
@@ -27,7 +19,7 @@ const MAXIMUM_LINKS = 40;
 export function makePrivate(directory: string, remedy: string): void {
   checkParents(dirname(resolve(directory)), remedy);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(directory, 0o700);
   } catch (cause) {
     // What else can be there is told below.
     if (!isSystemError(cause, "EEXIST")) throw cannotMake(directory, remedy, cause);
@@ -41,7 +33,7 @@ export function makePrivate(directory: string, remedy: string): void {
 /** As makePrivate(), for a directory that somebody else chose and may let others read. */
 export function makeOwn(directory: string, remedy: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(directory, 0o700);
   } catch (cause) {
     if (!isSystemError(cause, "EEXIST")) throw cannotMake(directory, remedy, cause);
   }
