@@ -21,16 +21,17 @@ export function parseJson(text: string): unknown {
 
 /**
  * Prints a value as JSON text, bigints as integers.
+ * @param indent blanks for each level, on lines of their own; none by default
  *
  * @throws AgentError INVALID_JSON for what JSON cannot express: a cycle, deep nesting, undefined, a function.
  */
-export function stringifyJson(value: unknown): string {
+export function stringifyJson(value: unknown, indent?: number): string {
   let text: string | undefined;
   try {
-    text = JSON.stringify(value);
+    text = JSON.stringify(value, undefined, indent);
   } catch {
     // The usual cause is a bigint, which JSON.stringify refuses; a replacer for every value would be slow.
-    text = stringifyWithBigints(value);
+    text = stringifyWithBigints(value, indent);
   }
   if (text === undefined) throw new AgentError("INVALID_JSON", `a ${typeof value} cannot be printed as JSON`);
   return text;
@@ -89,10 +90,12 @@ function inspect(value: unknown, depth: number, found: Findings): void {
   }
 }
 
-function stringifyWithBigints(value: unknown): string | undefined {
+function stringifyWithBigints(value: unknown, indent: number | undefined): string | undefined {
   try {
-    return JSON.stringify(value, (_key, member: unknown) =>
-      typeof member === "bigint" ? rawJson(member.toString()) : member,
+    return JSON.stringify(
+      value,
+      (_key, member: unknown) => (typeof member === "bigint" ? rawJson(member.toString()) : member),
+      indent,
     );
   } catch (error) {
     throw new AgentError("INVALID_JSON", "the value cannot be printed as JSON: it is cyclic or too deep", {

@@ -87,15 +87,22 @@ test("several at once: each failure is told, the others are done", async (t) => 
     stderr: /^lcow: [^\n]*none does not exist \[SYSTEM_NOT_FOUND\]\n$/,
   });
   t.match(await service.ok("list"), /one +Container +Paused[\s\S]*two +Container +Paused/);
-  await service.ok("unpause", "one", "two");
+  await service.ok("unpause", "one", "two", "one");
+  await service.ok("pause", "two", "two");
+  await service.ok("resume", "two");
   t.match(await service.ok("stats"), /^NAME .*\none +[\d.]+ [KM]iB.*\ntwo /, "all that run");
   t.match(await service.lcow(["stats", "one", "none"]), { status: 1, stdout: /\none /, stderr: /none/ });
   t.match(JSON.parse(await service.ok("inspect", "one", "two")), [
     { Id: "one", State: "Running", Command: LOOP.join(" "), Processes: [{ init: true }] },
     { Id: "two" },
   ]);
+  const twice = JSON.parse(await service.ok("inspect", "two", "one", "two"));
+  t.strictSame(
+    twice.map(({ Id }: { Id: string }) => Id),
+    ["two", "one", "two"],
+  );
   await service.ok("kill", "-s", "TERM", "one", "two");
-  t.equal(await service.ok("wait", "one", "two"), "3\n3\n");
+  t.equal(await service.ok("wait", "one", "two", "one"), "3\n3\n3\n");
   t.equal(await service.ok("restart", "one", "two"), "one\ntwo\n", "stopped ones are started anew");
   await service.ok("stop", "-t", "20", "one");
   await service.ok("kill", "two");

@@ -14,13 +14,14 @@ export async function forEachSystem(
   names: readonly string[],
   act: (name: string) => Promise<string | undefined>,
 ): Promise<number> {
-  const acts = names.map((name) => act(name));
+  // Once to each: a name that is given twice would otherwise be in its own way.
+  const acts = new Map([...new Set(names)].map((name) => [name, act(name)]));
   // Looked at one after the other below.
-  for (const done of acts) done.catch(() => undefined);
+  for (const done of acts.values()) done.catch(() => undefined);
   let status = 0;
-  for (const done of acts) {
+  for (const name of names) {
     try {
-      const line = await done;
+      const line = await acts.get(name);
       if (line !== undefined) await print(`${line}\n`);
     } catch (error) {
       if (names.length === 1 || error instanceof OutputError) throw error;
