@@ -19,10 +19,17 @@ export function readSince(text: string, what: string, now = Date.now()): number 
     }
     return Math.max(0, now - ago);
   }
-  if (/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/.test(text)) {
+  const date = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/.exec(text)?.[1];
+  if (date !== undefined && isInCalendar(date)) {
     // A date alone is midnight here, as for every other tool on this machine; Date.parse() would take UTC.
     const time = Date.parse(text.includes("T") ? text : `${text}T00:00`);
     if (time >= 0) return time;
   }
   throw new UsageError(`${what}: expected a time such as 10m, 1h30m, 2026-11-25T12:00:00 or 1764043200`);
+}
+
+/** Date.parse() takes February 30 for March 2. */
+function isInCalendar(date: string): boolean {
+  const midnight = new Date(`${date}T00:00Z`);
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(date);
 }
