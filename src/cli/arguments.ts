@@ -59,7 +59,7 @@ export interface ParseRules {
 }
 
 /**
- * `-it`, `-eA=B`, `-e A=B`, `-e=A=B`, `--env=A=B`, `--env A=B` and, of a switch, `--tty=false` are understood; "--"
+ * `-it`, `-eA=B`, `-e A=B`, `-e=A=B`, `--env=A=B`, `--env A=B` and, of a switch, `--tty=false` and `-t=false` are understood; "--"
  * ends the options. Every value is read at once.
  * @throws UsageError naming the option and, for a slip of the pen, the one that was meant.
  */
@@ -95,7 +95,10 @@ export function parseArguments(
       if (option === undefined) throw unknownOption(table, `-${letter}`);
       const rest = letters.slice(index + 1);
       if (option.value === undefined) {
-        take(option, `-${letter}`, undefined);
+        // Of letters together it is the last one's.
+        const isGiven = rest.startsWith("=");
+        take(option, `-${letter}`, isGiven ? rest.slice(1) : undefined);
+        if (isGiven) return;
         continue;
       }
       take(option, `-${letter}`, rest === "" ? undefined : rest.replace(/^=/, ""));

@@ -16,6 +16,7 @@ async function main(words: readonly string[]): Promise<number> {
   }
   if (name === "help" && rest.length > 0) {
     const [verb = "", surplus] = rest;
+    if (["help", "--help", "-h"].includes(verb)) return await main(rest);
     if (surplus !== undefined) throw new UsageError(`help: unexpected ${quote(surplus)}`);
     return await dispatch(findVerb(verb).name, ["--help"]);
   }

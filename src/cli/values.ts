@@ -1,6 +1,7 @@
 /** Readers of what is typed as an option's value or an operand. Each throws UsageError that begins with `what`. */
 import { availableParallelism, constants } from "node:os";
 import { AgentError } from "../common/errors.ts";
+import { parseSize } from "../common/size.ts";
 import { checkSystemName } from "../hcs/serve/system-name.ts";
 import { UsageError } from "./arguments.ts";
 import { environmentVariable } from "./raw-bytes.ts";
@@ -11,17 +12,10 @@ const LEAST_MEMORY = 6 * KIBI ** 2;
 /** uid_t and gid_t less (uid_t)-1, which means "none"; chown(2). */
 const LARGEST_ID = 2 ** 32 - 2;
 
-/**
- * A size as Docker reads it: bytes, or with a suffix b, k, m, g, t or p (also kb, kib and so on; upper case, too)
- * those units of 1024; decimals and one space before the suffix are allowed. Exponents and hexadecimal digits are
- * not.
- * @returns bytes, from 1
- */
+/** A size as parseSize() has it. @returns bytes, from 1 */
 export function readSize(text: string, what: string): number {
-  const [, digits, suffix = ""] = /^(\d+\.?\d*|\.\d+) ?(b|[kmgtp](?:i?b)?)?$/i.exec(text) ?? [];
-  const unit = KIBI ** Math.max(0, "bkmgtp".indexOf(suffix.charAt(0).toLowerCase()));
-  const bytes = suffix === "" ? Math.trunc(Number(digits)) : Math.trunc(Number(digits) * unit);
-  if (digits !== undefined && bytes >= 1 && Number.isSafeInteger(bytes)) return bytes;
+  const bytes = parseSize(text);
+  if (bytes !== undefined && bytes >= 1) return bytes;
   throw new UsageError(`${what}: expected a size, such as 64m or 1.5g; without a suffix it is bytes`);
 }
 
@@ -102,7 +96,8 @@ export function readGroup(text: string, what: string): string {
     if (Number(text) <= LARGEST_ID) return text;
     throw new UsageError(`${what}: the largest number is ${LARGEST_ID}`);
   }
-  if (/^[^-\s\p{Cc}:/][^\s\p{Cc}:/]*$/u.test(text)) return text;
+  // What only looks like a number is no name either: the guest refuses it, whatever its files have.
+  if (/^[^-\s\p{Cc}:/][^\s\p{Cc}:/]*$/u.test(text) && !/^\+?\d+(\.\d*)?$/.test(text)) return text;
   throw new UsageError(`${what}: expected names or numbers, the numbers from 0`);
 }
 

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { type Test, test } from "tap";
 import { UsageError } from "../../src/cli/arguments.ts";
 import { readEnvironmentFile } from "../../src/cli/options/environment-file.ts";
+import { readSince } from "../../src/cli/service/since.ts";
 import {
   readCount,
   readCpus,
@@ -178,6 +179,39 @@ test("processors, counts and signals have bounds", async (t) => {
   );
 });
 
+test("times: so long ago, seconds since 1970, and dates that there are", async (t) => {
+  const now = Date.UTC(2026, 10, 25, 12);
+  check(
+    t,
+    (text, what) => readSince(text, what, now),
+    [
+      ["0", 0],
+      ["1764043200", 1_764_043_200_000],
+      ["1764043200.5", 1_764_043_200_500],
+      ["0s", now],
+      ["1500ms", now - 1500],
+      ["1h30m", now - 5_400_000],
+      ["1.5h", now - 5_400_000],
+      ["2d", now - 2 * 86_400_000],
+      ["99999999h", 0],
+      ["2024-02-29T00:00Z", Date.UTC(2024, 1, 29)],
+      ["2026-11-25T12:00:00.250+01:00", Date.UTC(2026, 10, 25, 11) + 250],
+      ["2026-11-25", new Date(2026, 10, 25).getTime()],
+    ],
+    [
+      ...["", " ", "now", "yesterday", "-1s", "+1s", "1e3", "0x10", "NaN", "m", "1w", "99999999999999999"],
+      ...[
+        "2026-13-01",
+        "2026-02-30",
+        "2026-02-29T12:00",
+        "2026-04-31",
+        "2026-11-25T25:00",
+        "2026-11-25 12:00",
+      ],
+    ],
+  );
+});
+
 test("names, host names and users that could never be right are refused", async (t) => {
   const same = (texts: readonly string[]) => texts.map((text) => [text, text] as const);
   check(t, readSystemName, same(["a", "web-1", "a.b_c+d", "x".repeat(255)]), [
@@ -224,6 +258,10 @@ test("names, host names and users that could never be right are refused", async 
     "a b",
     "a\nb",
     "a/b",
+    "+1",
+    "1.5",
+    "1.",
+    "nobody:+1",
   ]);
   try {
     readSystemName(`evil\x1b[2J${"x".repeat(300)}`, 'NAME "..."');

@@ -1,10 +1,12 @@
 /** What every verb has of the one table: help, checks before anything is done, completion. */
 import { execFileSync } from "node:child_process";
+import { symlinkSync } from "node:fs";
 import { test } from "tap";
 import { UsageError } from "../../src/cli/arguments.ts";
 import { complete } from "../../src/cli/completion/complete.ts";
 import { hasCommand, helpOf } from "../../src/cli/verb.ts";
 import { dispatch, findVerb, verbs } from "../../src/cli/verbs.ts";
+import { machineCapacity } from "../../src/hcs/uvm/qemu/capacity.ts";
 import { LCOW, lcow } from "./lcow.ts";
 
 // What gets past the checks would find no service.
@@ -44,7 +46,12 @@ test("names that could never be right are refused by every verb, before the serv
 });
 
 test("run and create refuse the same values; so does exec what it shares with them", async (t) => {
+  const mostMiB = machineCapacity().memoryMiB;
+  const circle = `${t.testdir()}/circle`;
+  symlinkSync("circle", circle);
   const bad: [words: string[], said: RegExp, exec: boolean][] = [
+    [["--root", circle], / cannot be used: ELOOP/, false],
+    [["--root", `/${"x".repeat(300)}`], /cannot be used: ENAMETOOLONG/, false],
     [["--memory", "1e3"], /--memory 1e3: expected a size/, false],
     [["--memory", "0x40"], /--memory 0x40: expected a size/, false],
     [["-m", ""], /--memory "": expected a size/, false],
@@ -61,8 +68,16 @@ test("run and create refuse the same values; so does exec what it shares with th
     [["--append", "a -- /bin/sh"], /--append .*: -- ends the kernel's arguments/, false],
     [["--append", "a\nb"], /--append .*: expected printable ASCII/, false],
     [["--append", ""], /--append/, false],
+    [["--kernel", "/nonexistent"], /--kernel \/nonexistent: there is no such file/, false],
+    [["--kernel", "/tmp"], /--kernel \/tmp is no regular file/, false],
+    [["--initrd", "/dev/null"], /--initrd \/dev\/null is no regular file/, false],
+    [["--initrd", ""], /--initrd "": it is empty/, false],
+    [["--console", "/nonexistent/x"], /--console \/nonexistent\/x cannot be written: ENOENT/, false],
+    [["--console", "/tmp"], /--console \/tmp is a directory/, false],
+    [["--vm-memory", "100m"], /--vm-memory 100m: too little .* the least is 256m/, false],
+    [["-m", `${mostMiB - 10}m`], /this machine has \d+ MiB, and a virtual machine takes 256 MiB more/, false],
     [["--accelerator", "hax"], /--accelerator hax is none of auto, kvm, tcg/, false],
-    [["--local", "--kernel", "x"], /--kernel is about the virtual machine/, false],
+    [["--local", "--kernel", "/etc/passwd"], /--kernel is about the virtual machine/, false],
     [["-e", "=x"], /--env =x: expected NAME=VALUE/, true],
     [["--env-file", "/nonexistent"], /--env-file \/nonexistent cannot be read: ENOENT/, true],
     [["-w", "tmp"], /--workdir tmp does not start with \//, true],
@@ -108,7 +123,11 @@ test("what is too much, too little, or behind its place", async (t) => {
     [["logs", "-n", "x", "y"], /--tail x: expected/],
     [["ls", "-z"], /unknown option -z \(list\)/],
     [["ps"], /lcow list/],
+    [["list", "--state-directory", ""], /--state-directory "": it is empty \(list\)/],
+    [["serve", "--state-directory="], /--state-directory "": it is empty \(serve\)/],
+    [["boot", "--memory", "5k"], /--memory 5k: too little/],
     // These are understood; there is no service to do them.
+    [["exec", "-it=false", "x", "true"], undefined],
     [["stop", "x", "y", "-t", "3"], undefined],
     [["stop", "x", "--timeout=3"], undefined],
     [["exec", "x", "--", "-it"], undefined],
@@ -139,6 +158,9 @@ test("help of every verb: by lcow help VERB, too, and by its aliases", async (t)
     ["image", "-h"],
   ]) {
     t.match(await lcow(t, words), { status: 0, stdout: helpOf("image", verb), stderr: "" }, words.join(" "));
+  }
+  for (const words of [["help"], ["help", "--help"], ["help", "-h"]]) {
+    t.match(await lcow(t, ["help", ...words]), { status: 0, stdout: /^lcow: .*Commands:/s }, words.join(" "));
   }
   t.match(await lcow(t, ["help", "stop", "x"]), { status: 2, stderr: /unexpected x/ });
   t.match(await lcow(t, ["help", "stpo"]), {

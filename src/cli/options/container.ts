@@ -1,5 +1,3 @@
-import { statSync } from "node:fs";
-import { resolve } from "node:path";
 import type { SecuritySettings } from "../../hcs/uvm/default-spec.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import type { SessionOptions } from "../run/session.ts";
@@ -12,6 +10,7 @@ import {
   readMachine,
   readMachineMemory,
 } from "./machine.ts";
+import { readDirectory } from "./paths.ts";
 import { PROCESS_OPTIONS, type ProcessRequest, readProcess } from "./process.ts";
 import { readSecurity, SECURITY_OPTIONS } from "./security.ts";
 
@@ -114,7 +113,10 @@ export function readContainer(found: ParsedArguments, command: readonly string[]
   const memoryLimit = found.read(MEMORY);
   const cpuLimit = found.read(CPUS);
   const machineMemory = found.read(VM_MEMORY);
-  if (memoryLimit !== undefined && !local) checkFits(memoryLimit, `--memory ${found.value(MEMORY.name)}`);
+  if (memoryLimit !== undefined && !local) {
+    const what = `--memory ${found.value(MEMORY.name)}`;
+    checkFits(memoryLimit, what, machineMemory === undefined ? MACHINE_EXTRA_MIB : 0);
+  }
   const vmMemoryMiB =
     machineMemory !== undefined
       ? machineMemory / MIB
@@ -149,11 +151,4 @@ function readRoot(found: ParsedArguments): Pick<ContainerRequest, "root" | "read
     );
   }
   return { root, readWrite };
-}
-
-/** Absolute, since the service has another working directory. */
-function readDirectory(text: string, what: string): string {
-  const path = resolve(text);
-  if (text !== "" && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return path;
-  throw new UsageError(`${what}: there is no such directory`);
 }

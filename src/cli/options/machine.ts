@@ -1,15 +1,13 @@
-import { totalmem } from "node:os";
 import { resolve } from "node:path";
+import { LEAST_MEMORY_MIB, machineCapacity } from "../../hcs/uvm/qemu/capacity.ts";
 import { type OptionDescription, type ParsedArguments, UsageError } from "../arguments.ts";
 import type { SessionOptions } from "../run/session.ts";
 import { readMachineCpus, readNotEmpty, readOneOf, readSize } from "../values.ts";
+import { readFile, readOutputFile } from "./paths.ts";
 
 const ACCELERATORS = ["auto", "kvm", "tcg"] as const;
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error", "fatal"] as const;
 const MIB = 1024 * 1024;
-
-/** The service and QEMU have other working directories. */
-const readFile = (text: string, what: string): string => resolve(readNotEmpty(text, what));
 
 const KERNEL: OptionDescription<string> = {
   name: "kernel",
@@ -35,7 +33,7 @@ const ACCELERATOR: OptionDescription<(typeof ACCELERATORS)[number]> = {
 const CONSOLE: OptionDescription<string> = {
   name: "console",
   value: "FILE",
-  read: readFile,
+  read: readOutputFile,
   completes: "file",
   help: "keep a copy of the guest's console, with all that its kernel prints",
 };
@@ -104,18 +102,22 @@ export function readMachineSize(found: ParsedArguments): Pick<SessionOptions, "v
   return { vmMemoryMiB: memory === undefined ? undefined : memory / MIB, cpus: found.read(CPUS) };
 }
 
-/** Bytes, whole MiB: QEMU's unit. */
+/** Bytes, whole MiB: QEMU's unit. What its initrd needs besides QEMU's driver tells. */
 export function readMachineMemory(text: string, what: string): number {
   const bytes = readSize(text, what);
   checkFits(bytes, what);
-  if (bytes >= MIB) return Math.floor(bytes / MIB) * MIB;
-  throw new UsageError(`${what}: too little for a machine; a number without a suffix is bytes`);
+  if (bytes >= LEAST_MEMORY_MIB * MIB) return Math.floor(bytes / MIB) * MIB;
+  throw new UsageError(
+    `${what}: too little for a machine, the least is ${LEAST_MEMORY_MIB}m; a number without a suffix is bytes`,
+  );
 }
 
-/** @throws UsageError for more memory than this machine has; that a little less may be too much QEMU's driver tells */
-export function checkFits(bytes: number, what: string): void {
-  if (bytes <= totalmem()) return;
-  throw new UsageError(`${what}: this machine has ${Math.floor(totalmem() / MIB)} MiB`);
+/** @param extraMiB what the guest itself needs besides. @throws UsageError for more memory than this machine has */
+export function checkFits(bytes: number, what: string, extraMiB = 0): void {
+  const { memoryMiB } = machineCapacity();
+  if (bytes + extraMiB * MIB <= memoryMiB * MIB) return;
+  const besides = extraMiB === 0 ? "" : `, and a virtual machine takes ${extraMiB} MiB more`;
+  throw new UsageError(`${what}: this machine has ${memoryMiB} MiB${besides}`);
 }
 
 /** What a machine is started with, but for its size. */

@@ -2,6 +2,7 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { AgentError } from "../errors.ts";
+import { parseSize } from "../size.ts";
 import { cacheDirectory } from "./cache-directory.ts";
 import { Entries, type Entry } from "./entries.ts";
 
@@ -29,13 +30,8 @@ export async function cacheEntries(kind: Kind): Promise<Entries> {
 export function cacheBounds(): Bounds {
   const text = process.env.LCOW_CACHE_SIZE || undefined;
   if (text === undefined) return { bytes: DEFAULT_BYTES, count: MAXIMUM_COUNT };
-  const [, digits = "", unit = ""] = /^(\d{1,12})([kmgt]?)$/i.exec(text) ?? [];
-  if (digits !== "") {
-    return {
-      bytes: Number(digits) * 1024 ** ["", "k", "m", "g", "t"].indexOf(unit.toLowerCase()),
-      count: MAXIMUM_COUNT,
-    };
-  }
+  const bytes = parseSize(text);
+  if (bytes !== undefined) return { bytes, count: MAXIMUM_COUNT };
   throw new AgentError("INVALID_ARGUMENT", `LCOW_CACHE_SIZE=${text}: expected a size, such as 500m or 20g`);
 }
 

@@ -148,7 +148,7 @@ test("the cache is bounded: what was not used for longest goes, and nothing that
   await image("two").then((lease) => lease.release());
   one.release();
   age(one.path, 3);
-  process.env.LCOW_CACHE_SIZE = "1k";
+  process.env.LCOW_CACHE_SIZE = "1.5kb";
   const five = await image("five");
   t.same(left(), [false, false, false, true]);
   t.ok(existsSync(five.path), "the new one is in use");

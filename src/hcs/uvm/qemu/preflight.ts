@@ -1,26 +1,12 @@
 import { access, constants, open, stat } from "node:fs/promises";
-import { availableParallelism, totalmem } from "node:os";
 import { dirname } from "node:path";
 import { AgentError } from "../../../common/errors.ts";
+import { LEAST_MEMORY_MIB, machineCapacity } from "./capacity.ts";
 import { DEFAULT_MEMORY_MIB, type Disk, MAXIMUM_CPUS, type QemuConfig } from "./config.ts";
 import { checkKernelFile } from "./kernel-file.ts";
 
-/** Below this the kernel cannot even unpack a small initrd. MiB. */
-const LEAST_MEMORY_MIB = 256;
 /** Unpacked, an initrd is about this many times as large, while the packed one is in memory too. */
 const UNPACKED_RATIO = 3;
-
-/** What this machine has for its guests. */
-export interface Capacity {
-  readonly cpus: number;
-  readonly memoryMiB: number;
-}
-
-/** A limit on this process's control group is one on its guests, too. */
-export function machineCapacity(): Capacity {
-  const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
-  return { cpus: availableParallelism(), memoryMiB: Math.floor(Math.min(totalmem(), limit) / 2 ** 20) };
-}
 
 /**
  * Finds what can be known to fail before QEMU starts.
