@@ -75,7 +75,6 @@ export interface Binding {
     env: readonly string[],
     cwd: string,
     stdio: readonly (number | null)[],
-    cgroupProcsFds: readonly number[],
     newSession: boolean,
     controllingTerminal: boolean,
     noHostSockets: boolean,

@@ -22,8 +22,6 @@ export interface SpawnOptions {
    * io_uring, which makes sockets past such a ban. Needs CAP_SYS_ADMIN and a kernel with seccomp filters.
    */
   readonly noHostSockets?: boolean;
-  /** Open cgroup.procs files of the cgroups to join before the program runs. */
-  readonly cgroupProcsFds?: readonly number[];
 }
 
 export interface SpawnedProcess {
@@ -37,7 +35,7 @@ export interface SpawnedProcess {
  * unblocked signals. The caller waits for it (waitPidfd), or it stays a zombie.
  *
  * @throws AgentError SPAWN_FAILED whose cause has the errno's `code` (ENOENT, EACCES ...) and `syscall` (the
- *   step that failed: execve, chdir, ioctl(TIOCSCTTY), write(cgroup.procs) ...). No process is left then.
+ *   step that failed: execve, chdir, ioctl(TIOCSCTTY) ...). No process is left then.
  */
 export function spawn(options: SpawnOptions): Promise<SpawnedProcess> {
   const { promise, resolve, reject } = Promise.withResolvers<SpawnedProcess>();
@@ -53,7 +51,6 @@ export function spawn(options: SpawnOptions): Promise<SpawnedProcess> {
       env,
       options.cwd ?? "",
       options.stdio ?? [null, null, null],
-      options.cgroupProcsFds ?? [],
       options.newSession ?? false,
       options.controllingTerminal ?? false,
       options.noHostSockets ?? false,
@@ -139,16 +136,6 @@ export function waitPidfd(pidfd: number, options: WaitPidfdOptions = {}): Promis
   poll.setKeepsLoopAlive(options.keepsLoopAlive ?? false);
   poll.start(binding.READABLE);
   return promise;
-}
-
-/** As waitPidfd, by pid. @throws Error with code ESRCH */
-export async function waitPid(pid: number, options: WaitPidfdOptions = {}): Promise<ProcessExit> {
-  const pidfd = binding.pidfdOpen(pid);
-  try {
-    return await waitPidfd(pidfd, options);
-  } finally {
-    binding.closeFd(pidfd);
-  }
 }
 
 /** Reaps one child if it has exited; never blocks. */

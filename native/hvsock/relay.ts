@@ -20,8 +20,6 @@ export interface RelayOptions {
    * abrupt close could overtake bytes in flight.
    */
   readonly lingerMs?: number;
-  /** Told at once when the sink fails and the relay goes on discarding. `code` as in RelayResult. */
-  readonly onSinkError?: (code: string) => void;
   /** Whether a relay that has not ended keeps the event loop alive; default true. */
   readonly keepsLoopAlive?: boolean;
 }
@@ -43,7 +41,7 @@ export interface RelayResult {
 }
 
 const reasons: readonly RelayEndReason[] = ["eof", "cancelled", "source-error", "sink-error", "drained"];
-const kinds = ["sink-error", "end", "closed"] as const;
+const kinds = ["end", "closed"] as const;
 
 /** How long a source must be silent, in milliseconds, before drain() takes it for ended. */
 export const defaultDrainIdleMs = 500;
@@ -80,9 +78,6 @@ export class Relay {
     const onEvent = (kind: number, reasonIndex: number, errno: number) => {
       const code = errno === 0 ? undefined : binding.systemError("relay", errno).code;
       switch (kinds[kind]) {
-        case "sink-error":
-          options.onSinkError?.(code ?? "");
-          return;
         case "end": {
           const reason = reasons[reasonIndex];
           if (reason === undefined) throw new AgentError("INTERNAL", `relay ended for reason ${reasonIndex}`);

@@ -43,7 +43,6 @@ export type ErrorCode =
   | "DEVICE_NOT_FOUND"
   | "MOUNT_FAILED"
   | "CGROUP_UNAVAILABLE"
-  | "NETWORK_FAILED"
   | "ABORTED"
   | "INTERNAL";
 

@@ -65,11 +65,6 @@ export async function reboot(how: keyof typeof rebootCommands): Promise<void> {
   await call("reboot", how, (libc) => libc.reboot(rebootCommands[how] | 0));
 }
 
-/** @param name at most 64 bytes. */
-export async function setHostname(name: string): Promise<void> {
-  await call("sethostname", name, (libc) => libc.sethostname(name, Buffer.byteLength(name)));
-}
-
 /** "ENOENT" for 2; the number itself where the name is unknown. */
 export function errnoName(errno: number): string {
   for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name;
@@ -81,7 +76,6 @@ interface Libc {
   umount2(target: string, flags: number): number;
   sync(): void;
   reboot(command: number): number;
-  sethostname(name: string, length: number): number;
 }
 
 interface Bound {
@@ -100,7 +94,6 @@ async function bind(): Promise<Bound> {
     umount2: library.func("int umount2(const char *, int)"),
     sync: library.func("void sync(void)"),
     reboot: library.func("int reboot(int)"),
-    sethostname: library.func("int sethostname(const char *, size_t)"),
   };
   return { libc, errno: () => koffi.errno() };
 }

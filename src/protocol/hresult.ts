@@ -62,7 +62,6 @@ const byCode: Record<ErrorCode, number> = {
   DEVICE_NOT_FOUND: HResult.FAIL,
   MOUNT_FAILED: HResult.FAIL,
   CGROUP_UNAVAILABLE: HResult.FAIL,
-  NETWORK_FAILED: HResult.FAIL,
   ABORTED: HResult.FAIL,
   INTERNAL: HResult.FAIL,
 };

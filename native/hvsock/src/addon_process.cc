@@ -44,8 +44,7 @@ std::vector<UniqueFd> DuplicatesArgument(const Info& info, size_t index, const c
   return fds;
 }
 
-// spawn(candidates, args, env, cwd, stdio, cgroupProcsFds, newSession, controllingTerminal, noHostSockets,
-// callback)
+// spawn(candidates, args, env, cwd, stdio, newSession, controllingTerminal, noHostSockets, callback)
 // callback(error | null, pid, pidfd)
 Napi::Value SpawnChild(const Info& info) {
   Napi::Env env = info.Env();
@@ -57,11 +56,10 @@ Napi::Value SpawnChild(const Info& info) {
   std::vector<UniqueFd> stdio = DuplicatesArgument(info, 4, "stdio");
   if (stdio.size() != request->stdio.size()) throw Napi::TypeError::New(env, "stdio must have three elements");
   std::move(stdio.begin(), stdio.end(), request->stdio.begin());
-  request->cgroup_procs = DuplicatesArgument(info, 5, "cgroupProcsFds");
-  request->new_session = BooleanArgument(info, 6, "newSession");
-  request->controlling_terminal = BooleanArgument(info, 7, "controllingTerminal");
-  request->no_host_sockets = BooleanArgument(info, 8, "noHostSockets");
-  auto callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(FunctionArgument(info, 9, "callback")));
+  request->new_session = BooleanArgument(info, 5, "newSession");
+  request->controlling_terminal = BooleanArgument(info, 6, "controllingTerminal");
+  request->no_host_sockets = BooleanArgument(info, 7, "noHostSockets");
+  auto callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(FunctionArgument(info, 8, "callback")));
 
   std::shared_ptr<MainLoop> loop = Data(env).loop;
   loop->Hold();

@@ -261,7 +261,6 @@ void Relay::SinkFailed(int error) {
   may_splice_ = source_.kind == Kind::kPipe;
   sink_error_ = error;
   wait_ = Wait::kNothing;
-  listener_({RelayEvent::Kind::kSinkError, EndReason::kSinkError, error});
 }
 
 void Relay::Finish(EndReason reason, int error) {

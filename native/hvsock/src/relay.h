@@ -38,7 +38,7 @@ struct DrainOptions {
 };
 
 struct RelayEvent {
-  enum class Kind { kSinkError = 0, kEnd = 1, kClosed = 2 };
+  enum class Kind { kEnd = 0, kClosed = 1 };
   Kind kind;
   EndReason reason = EndReason::kEof;
   int error = 0;

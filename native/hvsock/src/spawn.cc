@@ -93,9 +93,6 @@ int RunChild(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
   const SpawnRequest& request = *plan->request;
   ResetSignals();
-  for (const UniqueFd& procs : request.cgroup_procs) {
-    if (write(procs.Get(), "0", 1) == -1) Fail(plan, "write(cgroup.procs)");
-  }
   if (request.new_session && setsid() == -1) Fail(plan, "setsid");
   PlaceStdio(plan);
   if (request.controlling_terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) == -1) Fail(plan, "ioctl(TIOCSCTTY)");

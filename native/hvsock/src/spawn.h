@@ -19,7 +19,6 @@ struct SpawnRequest {
   std::vector<std::string> environment;
   std::string working_directory;         // empty: ours
   std::array<UniqueFd, 3> stdio;         // own duplicates; one that is not open means /dev/null
-  std::vector<UniqueFd> cgroup_procs;    // own duplicates of cgroup.procs files to join before exec
   bool new_session = false;
   bool controlling_terminal = false;     // descriptor 0 becomes the terminal of the new session
   bool no_host_sockets = false;          // host_socket_filter.h, for it and all that it starts

@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, readFileSync, readSync, realpathSync, rmdirSync } from "node:fs";
+import { readFileSync, readSync, realpathSync } from "node:fs";
 import { test } from "tap";
 import {
   closeFd,
@@ -11,7 +11,6 @@ import {
   type SpawnOptions,
   socketPair,
   spawn,
-  waitPid,
   waitPidfd,
 } from "../../../native/hvsock/index.ts";
 import { countFds, eventually, exitOf, receiveText, shell, temporaryDirectory } from "./support.ts";
@@ -95,30 +94,6 @@ test("a session with a controlling terminal", async (t) => {
   closeFd(masterFd);
 });
 
-test("the child is in its cgroup before its program runs", async (t) => {
-  const root = readFileSync("/proc/mounts", "utf8")
-    .split("\n")
-    .map((line) => line.split(" "))
-    .find(
-      ([, , type, options]) => type === "cgroup2" || (type === "cgroup" && options?.includes("pids")),
-    )?.[1];
-  const cgroup = `${root}/hvsock-test-${process.pid}`;
-  mkdirSync(cgroup);
-  t.teardown(() => rmdirSync(cgroup));
-  const procs = openSync(`${cgroup}/cgroup.procs`, "w");
-  const [here, there] = socketPair();
-  const child = await spawn({
-    path: "cat",
-    args: ["cat", "/proc/self/cgroup"],
-    stdio: [null, there, null],
-    cgroupProcsFds: [procs],
-  });
-  closeFd(there);
-  closeFd(procs);
-  t.match(await receiveText(here), `/hvsock-test-${process.pid}\n`);
-  await exitOf(child);
-});
-
 test("a failed start says which step failed, and leaves neither fd nor process", async (t) => {
   await shell("true", [null, null, null]).then(exitOf);
   const before = countFds();
@@ -128,7 +103,6 @@ test("a failed start says which step failed, and leaves neither fd nor process",
     [{ path: "/etc/passwd" }, "EACCES", "execve"],
     [{ cwd: "/nonexistent" }, "ENOENT", "chdir"],
     [{ newSession: true, controllingTerminal: true }, "ENOTTY", "ioctl(TIOCSCTTY)"],
-    [{ cgroupProcsFds: [readFd] }, "EBADF", "write(cgroup.procs)"],
     [{ stdio: [999_999, null, null] }, "EBADF", "fcntl(F_DUPFD_CLOEXEC)"],
   ];
   for (const [options, code, syscall] of failures) {
@@ -189,8 +163,8 @@ test("the end of a process that is not our child is seen, its code is not", asyn
     socket.onData = (bytes) => resolve(Number.parseInt(bytes.toString(), 10));
     socket.resume();
   });
-  const exit = waitPid(pid, { keepsLoopAlive: true });
   const pidfd = pidfdOpen(pid);
+  const exit = waitPidfd(pidfd, { keepsLoopAlive: true });
   t.equal(reapOrphan(pid).state, "not-a-child");
   pidfdSendSignal(pidfd, 9);
   t.same(await exit, { code: null, signal: null });

@@ -56,21 +56,14 @@ test("a host that has only ended its own side still gets the output", async (t) 
 test("a writer whose host is gone neither blocks nor dies, if asked", async (t) => {
   const out = outputPipe();
   const [host, sink] = socketPair();
-  const failed = Promise.withResolvers<string>();
-  const relay = startRelay({
-    source: out.source,
-    sink,
-    discardAfterSinkError: true,
-    onSinkError: (code) => failed.resolve(code),
-  });
+  const relay = startRelay({ source: out.source, sink, discardAfterSinkError: true });
   const writer = await shell("head -c 64M /dev/zero && echo done >&2", [null, out.processEnd, null]);
   closeFd(out.processEnd);
   const one = Buffer.alloc(1);
   readSync(host, one, 0, 1, null);
   closeFd(host);
-  t.match(await failed.promise, /EPIPE|ECONNRESET/, "told at once");
   t.same(await exitOf(writer), { code: 0, signal: null }, "it wrote everything");
-  t.match(await relay.ended, { reason: "sink-error", bytes: 64 * mebibyte });
+  t.match(await relay.ended, { reason: "sink-error", code: /EPIPE|ECONNRESET/, bytes: 64 * mebibyte });
 });
 
 test("a process that closes its stdin: the host's writes fail, and nothing else does", async (t) => {
