@@ -31,8 +31,9 @@ const WORDS: readonly (readonly [pattern: RegExp, failure: StartFailure])[] = [
   [/\bexec: "(?:[^"\\]|\\.)*": /s, "COMMAND_NOT_EXECUTABLE"],
   // crun: executable file `x` not found[ in $PATH]: No such file or directory
   [/executable file `.*` not found/s, "COMMAND_NOT_FOUND"],
-  // crun: open executable: Permission denied; the path `/etc` is not a regular file
-  [/open executable: |the path `.*` (isn't|is not)/s, "COMMAND_NOT_EXECUTABLE"],
+  // crun: open executable: Permission denied; the path `/etc` is not a regular file; the path `/x` exists but it is not
+  // executable
+  [/open executable: |the path `.*` (isn't|is not|exists but it is not)/s, "COMMAND_NOT_EXECUTABLE"],
   // runc: exec /x: exec format error; crun: exec container process `/x`: Exec format error
   [/\bexec( container process)? .*: exec format error|^exec: Exec format error/is, "COMMAND_NOT_EXECUTABLE"],
   // runc: chdir to cwd ("/x") set in config.json failed; crun: chdir `/x`

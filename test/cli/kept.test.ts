@@ -150,7 +150,7 @@ test("variables, files of them, and limits mean the same in run, create and exec
   ];
   const show = 'echo "$A|$B|$HOME|$LCOW_NOT_SET|$(hostname)|$PWD|$(id -u)"';
   const wanted = `option| as it is |${process.env.HOME}||host-1|/tmp|12\n`;
-  const limits = ["--memory", "10000k", "--cpus", "0.5", "-u", "12"];
+  const limits = ["--memory", "50000k", "--cpus", "0.5", "-u", "12"];
   const made = [...options, ...limits, "--local"];
   t.equal(await service.ok("run", ...made, "--", "/bin/sh", "-c", show), wanted);
   t.equal(await service.ok("run", ...made, "--name", "kept", "--", "/bin/sh", "-c", show), wanted);
@@ -159,7 +159,7 @@ test("variables, files of them, and limits mean the same in run, create and exec
   const exec = ["exec", ...options.slice(0, 6), "-w", "/tmp", "web", "/bin/sh", "-c", show];
   t.equal(await service.ok(...exec), wanted);
   const [stats] = JSON.parse(await service.ok("stats", "--json", "web"));
-  t.equal(stats.LCOWMetrics.memory.usage.limit, 10 * 1024 * 1024, "10000k, in whole MiB");
+  t.equal(stats.LCOWMetrics.memory.usage.limit, 49 * 1024 * 1024, "50000k, in whole MiB");
   const quota = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max";
   const run = ["run", "--local", "--cpus", "0.5", "--", "/bin/sh", "-c", quota];
   t.equal(await service.ok(...run), "50000\n");

@@ -242,7 +242,7 @@ await t.test("users of a container", { timeout: 180_000 }, async (t) => {
       );
       t.equal(await as("alice"), "1500 1600 29 45 1600", "others are served meanwhile");
       for (const reply of await Promise.all(hung))
-        t.match(reply, { Result: code("FAIL"), ErrorMessage: /\/etc\/passwd.*does not answer/ });
+        t.match(reply, { Result: code("FAIL"), ErrorMessage: /\/etc\/(passwd|group).*does not answer/ });
     } finally {
       closeSync(fuse);
       await unmount(directory, unmountFlags.detach);

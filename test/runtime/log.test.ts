@@ -56,6 +56,10 @@ const startWords: readonly (readonly [text: string, code: string])[] = [
   ["open executable: Permission denied", "COMMAND_NOT_EXECUTABLE"],
   ["open executable: Operation not permitted", "COMMAND_NOT_EXECUTABLE"],
   ["the path `/etc` is not a regular file", "COMMAND_NOT_EXECUTABLE"],
+  [
+    "the path `/etc/passwd` exists but it is not executable: Operation not permitted",
+    "COMMAND_NOT_EXECUTABLE",
+  ],
   ["exec /noformat: exec format error", "COMMAND_NOT_EXECUTABLE"],
   ["exec container process `/noformat`: Exec format error", "COMMAND_NOT_EXECUTABLE"],
   [

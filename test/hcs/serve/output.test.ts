@@ -159,16 +159,19 @@ test("logs --follow across the log's files, of many small writes and of large on
 }, async (t) => {
   const service = new TestService(t);
   await service.start();
-  // Line-buffered: a write for each line of the first ones.
-  const script = "i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done; seq 20000 5999999";
+  // Line-buffered: a write for each line of the first ones. Only once somebody follows, since older files go.
+  const begin = "echo begin; until [ -e /tmp/followed ]; do sleep 0.1; done";
+  const script = `${begin}; i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done; seq 20000 5999999`;
   await service.ok("create", "--local", "c", "--", "/bin/sh", "-c", script);
   await service.ok("start", "c");
   const followed = service.spawn(["logs", "-f", "c"], ["ignore", "pipe", "inherit"]);
   const hash = createHash("sha256");
   followed.stdout?.on("data", (chunk: Buffer) => hash.update(chunk));
+  if (followed.stdout) await once(followed.stdout, "data");
+  await service.ok("exec", "c", "/bin/touch", "/tmp/followed");
   await once(followed, "close");
   const whole = execFileSync("seq", ["0", "5999999"], { maxBuffer: 2 ** 28 });
-  t.equal(hash.digest("hex"), sum(whole));
+  t.equal(hash.digest("hex"), sum(Buffer.concat([Buffer.from("begin\n"), whole])));
   t.equal(service.keeperLogs(), "", "no warning of listeners that pile up");
 });
 

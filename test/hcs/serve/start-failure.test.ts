@@ -12,7 +12,7 @@ test("a start that failed leaves a system that says why", async (t) => {
     ["directory", [], "/etc", 126, /permission denied|directory/],
     ["user", ["-u", "nobody-here"], "true", 125, /nobody-here/],
     ["workdir", ["-w", "/bin/busybox"], "true", 125, /not a directory|workdir|cwd/i],
-    ["memory", ["--memory", "6m", "--cpus", "1"], "/no/such", 127, /./],
+    ["memory", ["--memory", "64m", "--cpus", "1"], "/no/such", 127, /./],
   ] as const) {
     await service.ok("create", "--local", ...options, id, "--", command);
     const failed = await service.lcow(["start", id]);
