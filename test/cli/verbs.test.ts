@@ -7,7 +7,7 @@ import { complete } from "../../src/cli/completion/complete.ts";
 import { hasCommand, helpOf } from "../../src/cli/verb.ts";
 import { dispatch, findVerb, verbs } from "../../src/cli/verbs.ts";
 import { machineCapacity } from "../../src/hcs/uvm/qemu/capacity.ts";
-import { LCOW, lcow } from "./lcow.ts";
+import { LCOW, lcow, OnTerminal } from "./lcow.ts";
 
 // What gets past the checks would find no service.
 process.env.LCOW_STATE_DIRECTORY = "/nonexistent";
@@ -235,4 +235,59 @@ test("bash completes lcow as it was typed, by a path say, and --option=value", a
     "",
     "",
   ]);
+});
+
+test("fish completes, too", async (t) => {
+  const lines = [
+    "sta",
+    "run --loglevel de",
+    "run --loglevel=de",
+    "kill -s USR",
+    "run --root /et",
+    "nonesuch x",
+  ];
+  const script = `'${LCOW}' completion fish | source
+    ${lines.map((line) => `complete -C "'${LCOW}' ${line}"; echo .`).join("\n")}`;
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  // It writes to the home directory.
+  const found = execFileSync("fish", ["--no-config", "-c", script], {
+    encoding: "utf8",
+    env: { ...env, HOME: t.testdir() },
+  });
+  const words = found.split(".\n").map((part) => part.split("\n").map((line) => line.split("\t")[0] ?? ""));
+  t.strictSame(words, [
+    ["start", "stats", ""],
+    ["debug", ""],
+    ["--loglevel=debug", ""],
+    ["USR1", "USR2", ""],
+    ["/etc/", ""],
+    [""],
+    [""],
+  ]);
+});
+
+test("zsh completes, too", async (t) => {
+  const shell = new OnTerminal(t, "/usr/bin/env", ["-u", "NODE_OPTIONS", "TERM=dumb", "zsh", "-f", "-i"], {
+    cols: 120,
+    rows: 40,
+  });
+  shell.pty.write(
+    `autoload -Uz compinit && compinit -u -D; source <('${LCOW}' completion zsh); print ready$((1))\r`,
+  );
+  await shell.shows("ready1");
+  for (const [line, shown] of [
+    ["sta", "start  stats"],
+    ["run --loglevel=de", "--loglevel=debug "],
+    ["run --accelerator k", "--accelerator kvm "],
+    ["kill -s USR", "USR1  USR2"],
+    ["run --root /et", "--root /etc/"],
+  ] as const) {
+    shell.pty.write(`${LCOW} ${line}\t`);
+    await shell.shows(shown);
+    t.pass(`${line}: ${shown}`);
+    // Ctrl-U
+    shell.pty.write("\x15");
+  }
+  shell.pty.write("exit 3\r");
+  t.equal(await shell.end(), 3);
 });
