@@ -197,10 +197,10 @@ test("a killed process holds nothing: neither its entries nor a removal it began
 test("those who use images while others remove them all find theirs, whole", async (t) => {
   const cache = ownCache(t);
   const root = makeTree(join(cache, "root"));
-  const module = (name: string) => new URL(`../../src/hcs/${name}`, import.meta.url).pathname;
+  const module = (name: string) => new URL(`../../../src/${name}`, import.meta.url).pathname;
   const user = `
     import { readFileSync } from "node:fs";
-    import { leaseLayerImage } from ${JSON.stringify(module("layers/layer-image.ts"))};
+    import { leaseLayerImage } from ${JSON.stringify(module("hcs/uvm/layers/layer-image.ts"))};
     for (let round = 0; round < 25; round++) {
       const image = await leaseLayerImage(${JSON.stringify(root)});
       await new Promise((resolve) => setTimeout(resolve, 2));
@@ -208,7 +208,7 @@ test("those who use images while others remove them all find theirs, whole", asy
       image.release();
     }`;
   const remover = `
-    import { cacheEntries, trim } from ${JSON.stringify(module("cache/cache.ts"))};
+    import { cacheEntries, trim } from ${JSON.stringify(module("common/cache/cache.ts"))};
     const entries = await cacheEntries("layers");
     for (const end = Date.now() + 60_000; Date.now() < end && !process.exitCode; ) {
       trim(entries, { bytes: 0, count: 0 });
