@@ -19,7 +19,7 @@ import { type StartedProcess, startProcess } from "./start-process.ts";
 import { parseState } from "./state.ts";
 import { type Remains, removeRemains } from "./state-directory.ts";
 
-export interface OciContainerOptions {
+export interface RuncContainerOptions {
   readonly id: string;
   readonly bundle: Bundle;
   readonly command: RuntimeCommand;
@@ -45,9 +45,9 @@ const SIGKILL = 9;
 const killedGraceMs = 10_000;
 
 /** A container that this agent made; its init is our child, so most questions need no call of the runtime. */
-export class OciContainer implements Container {
+export class RuncContainer implements Container {
   readonly id: string;
-  readonly #options: OciContainerOptions;
+  readonly #options: RuncContainerOptions;
   readonly #init: RuncProcess;
   /** Init and the processes brought in by exec, until they are deleted. */
   readonly #processes = new Set<RuncProcess>();
@@ -55,7 +55,7 @@ export class OciContainer implements Container {
   #started = false;
   #deleted = false;
 
-  constructor(options: OciContainerOptions) {
+  constructor(options: RuncContainerOptions) {
     this.id = options.id;
     this.#options = options;
     // With a pid namespace of its own the kernel ends the rest with init; otherwise that is left to us.

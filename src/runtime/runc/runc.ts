@@ -10,7 +10,7 @@ import type { ContainerState, CreateOptions, Runtime } from "../runtime.ts";
 import { createArguments, deleteArguments, isContainerId, listArguments, plainArguments } from "./args.ts";
 import { type Bundle, bundleOf, readBundle } from "./bundle.ts";
 import { RuntimeCommand } from "./command.ts";
-import { OciContainer } from "./container.ts";
+import { RuncContainer } from "./container.ts";
 import { findExecFifo } from "./exec-fifo.ts";
 import { signalAll } from "./signal-all.ts";
 import { startProcess } from "./start-process.ts";
@@ -39,7 +39,7 @@ export class OciRuntime implements Runtime {
   readonly #options: OciRuntimeOptions;
   readonly #command: RuntimeCommand;
   /** Containers made here and not deleted, by id; those being made are undefined. */
-  readonly #containers = new Map<string, OciContainer | undefined>();
+  readonly #containers = new Map<string, RuncContainer | undefined>();
   #layout: CgroupLayout | undefined;
   #noPivot: boolean | undefined;
 
@@ -49,7 +49,7 @@ export class OciRuntime implements Runtime {
     this.#command = new RuntimeCommand({ command, stateRoot, supervisor });
   }
 
-  async createContainer(id: string, bundlePath: string, options: CreateOptions = {}): Promise<OciContainer> {
+  async createContainer(id: string, bundlePath: string, options: CreateOptions = {}): Promise<RuncContainer> {
     if (!isContainerId(id))
       throw new AgentError(
         "INVALID_CONTAINER_ID",
@@ -82,7 +82,7 @@ export class OciRuntime implements Runtime {
     bundle: Bundle,
     options: CreateOptions,
     cleanups: CleanupStack,
-  ): Promise<OciContainer> {
+  ): Promise<RuncContainer> {
     const directory = mkdtempSync(`${this.#filesDirectory()}/${id.slice(0, 12)}-`);
     cleanups.push(`remove ${directory}`, () => removeFlatDirectory(directory));
     const { command, stateRoot, supervisor } = this.#options;
@@ -105,7 +105,7 @@ export class OciRuntime implements Runtime {
       });
       const cgroup = this.#findCgroup(init.process.pid, bundle);
       if (options.cgroupNesting !== undefined) cgroup?.limitNesting(options.cgroupNesting);
-      return new OciContainer({
+      return new RuncContainer({
         id,
         bundle,
         command: this.#command,

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Test } from "tap";
 import { detectCgroupLayout } from "../../../src/linux/cgroups/layout.ts";
 import type { Supervisor } from "../../../src/linux/supervisor.ts";
-import type { OciContainer } from "../../../src/runtime/runc/container.ts";
+import type { RuncContainer } from "../../../src/runtime/runc/container.ts";
 import { OciRuntime } from "../../../src/runtime/runc/runc.ts";
 import { type BundleOptions, writeBundle } from "../../helpers/bundle.ts";
 import { type HostStdio, hostStdio } from "../../helpers/host-stdio.ts";
@@ -20,7 +20,7 @@ export class RuntimeContext {
   readonly warnings: unknown[] = [];
   readonly runtime: OciRuntime;
   readonly #fdsBefore = openFds();
-  readonly #containers = new Set<OciContainer>();
+  readonly #containers = new Set<RuncContainer>();
   readonly #hosts: HostStdio[] = [];
   #bundles = 0;
 
@@ -46,14 +46,14 @@ export class RuntimeContext {
     });
   }
 
-  async create(id: string, options: BundleOptions = {}): Promise<OciContainer> {
+  async create(id: string, options: BundleOptions = {}): Promise<RuncContainer> {
     const container = await this.runtime.createContainer(id, this.bundle(options));
     this.#containers.add(container);
     return container;
   }
 
   /** Creates and starts one with its stdio at a host. */
-  async run(id: string, options: BundleOptions): Promise<{ container: OciContainer; host: HostStdio }> {
+  async run(id: string, options: BundleOptions): Promise<{ container: RuncContainer; host: HostStdio }> {
     const container = await this.create(id, options);
     const host = this.host();
     await container.start(host.set);
