@@ -38,28 +38,28 @@ struct stream {
     uint32_t id;
     uint32_t port;
     int fd;
-    bool readable;     /* a read may succeed: edge-triggered, cleared by EAGAIN */
-    bool writable;     /* likewise */
-    bool open_owed;    /* OPEN is not sent yet */
-    bool guest_ended;  /* FIN is sent */
-    bool host_ended;   /* FIN has come */
-    bool host_closed;  /* RESET(0) has come: deliver what waits, then close */
-    uint32_t broken;   /* errno of a failed write: the guest reads no more */
+    bool readable;           /* a read may succeed: edge-triggered, cleared by EAGAIN */
+    bool writable;           /* likewise */
+    bool open_owed;          /* OPEN is not sent yet */
+    bool guest_ended;        /* FIN is sent */
+    bool host_ended;         /* FIN has come */
+    bool host_closed;        /* RESET(0) has come: deliver what waits, then close */
+    uint32_t broken;         /* errno of a failed write: the guest reads no more */
     uint32_t send_window;    /* bytes that the host will take */
     uint32_t receive_window; /* bytes that the host may send */
     uint32_t credit_owed;    /* bytes passed on and not granted again yet */
     uint8_t *pending;        /* bytes for the guest; GUEST_WINDOW long, or NULL when there are none */
     size_t pending_start, pending_end;
-    bool queued;             /* in the list of streams with something to send */
+    bool queued; /* in the list of streams with something to send */
     struct stream *next;
 };
 
 struct forwarder {
-    const char *prefix;      /* port P is the Unix socket PREFIX_P */
+    const char *prefix; /* port P is the Unix socket PREFIX_P */
     int epoll;
-    int spare_fd;            /* given up to refuse a dial where no descriptor is left */
+    int spare_fd; /* given up to refuse a dial where no descriptor is left */
     int channel;
-    bool channel_is_port;    /* a virtio-serial port: the host's absence is no end of file before it first came */
+    bool channel_is_port; /* a virtio-serial port: the host's absence is no end of file before it first came */
     bool channel_readable, channel_writable, channel_ended;
     bool hello_received, ready;
     bool ping_owed;

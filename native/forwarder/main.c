@@ -30,8 +30,7 @@
 
 #include "forwarder.h"
 
-static void print(const char *format, va_list arguments)
-{
+static void print(const char *format, va_list arguments) {
     char line[512] = "vsock-forwarder: ";
     size_t used = strlen(line);
     vsnprintf(line + used, sizeof line - used - 1, format, arguments);
@@ -40,16 +39,14 @@ static void print(const char *format, va_list arguments)
     (void)!write(STDERR_FILENO, line, strlen(line));
 }
 
-void say(const char *format, ...)
-{
+void say(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     print(format, arguments);
     va_end(arguments);
 }
 
-void fail(const char *format, ...)
-{
+void fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     print(format, arguments);
@@ -57,68 +54,52 @@ void fail(const char *format, ...)
     exit(EXIT_FAILURE);
 }
 
-static long long now_ms(void)
-{
+static long long now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
 /* @returns false when the host has closed the channel. */
-static bool run_until_ready(struct forwarder *self, long seconds)
-{
+static bool run_until_ready(struct forwarder *self, long seconds) {
     long long deadline = now_ms() + seconds * 1000LL;
     /* Until the answers are out, too: the parent's end must mean that a dial succeeds. */
     while (!self->ready || self->first_reply != NULL || self->out_end > 0) {
         long long left = deadline - now_ms();
-        if (left <= 0)
-            fail("the host did not say READY within %ld s", seconds);
+        if (left <= 0) fail("the host did not say READY within %ld s", seconds);
         turn(self, (int)left);
-        if (self->channel_ended)
-            return false;
+        if (self->channel_ended) return false;
     }
     return true;
 }
 
-static void tell_readiness(int fd)
-{
-    if (fd < 0)
-        return;
-    if (write(fd, "", 1) != 1)
-        say("cannot tell that the ports are there: %s", strerror(errno));
+static void tell_readiness(int fd) {
+    if (fd < 0) return;
+    if (write(fd, "", 1) != 1) say("cannot tell that the ports are there: %s", strerror(errno));
     close(fd);
 }
 
 /* Everything in the VM hangs on it, as on the agent: not to be chosen when memory runs out. */
-static void evade_oom_killer(void)
-{
+static void evade_oom_killer(void) {
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (write(fd, "-1000", 5) != 5)
-        say("cannot lower the own OOM score: %s", strerror(errno));
+    if (fd < 0) return;
+    if (write(fd, "-1000", 5) != 5) say("cannot lower the own OOM score: %s", strerror(errno));
     close(fd);
 }
 
 /* One fd for each stream, and a few. */
-static void allow_fds(void)
-{
+static void allow_fds(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
     rlim_t wanted = MAX_STREAMS + 256;
-    if (limit.rlim_cur >= wanted)
-        return;
+    if (limit.rlim_cur >= wanted) return;
     struct rlimit raised = {.rlim_cur = wanted, .rlim_max = limit.rlim_max < wanted ? wanted : limit.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
-        return;
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
     raised.rlim_cur = raised.rlim_max = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &raised) < 0)
-        say("cannot raise the limit of open files: %s", strerror(errno));
+    if (setrlimit(RLIMIT_NOFILE, &raised) < 0) say("cannot raise the limit of open files: %s", strerror(errno));
 }
 
-int main(int count, char **arguments)
-{
+int main(int count, char **arguments) {
     static struct forwarder self;
     static const struct option options[] = {
         {"ready-fd", required_argument, NULL, 'r'}, {"deadline", required_argument, NULL, 's'},
@@ -130,17 +111,29 @@ int main(int count, char **arguments)
     self.prefix = "/run/vsock/host";
     for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
         switch (option) {
-        case 'r': ready_fd = strtol(optarg, NULL, 10); break;
-        case 's': seconds = strtol(optarg, NULL, 10); break;
-        case 'n': name = optarg; break;
-        case 'c': channel = optarg; break;
-        case 'l': self.prefix = optarg; break;
-        default: return 2;
+            case 'r':
+                ready_fd = strtol(optarg, NULL, 10);
+                break;
+            case 's':
+                seconds = strtol(optarg, NULL, 10);
+                break;
+            case 'n':
+                name = optarg;
+                break;
+            case 'c':
+                channel = optarg;
+                break;
+            case 'l':
+                self.prefix = optarg;
+                break;
+            default:
+                return 2;
         }
     }
     if (optind != count || seconds <= 0 || seconds > 3600)
-        fail("usage: vsock-forwarder [--ready-fd FD] [--deadline SECONDS] [--name NAME | --channel PATH-OR-FD] "
-             "[--listen PREFIX]");
+        fail(
+            "usage: vsock-forwarder [--ready-fd FD] [--deadline SECONDS] [--name NAME | --channel PATH-OR-FD] "
+            "[--listen PREFIX]");
 
     signal(SIGPIPE, SIG_IGN);
     allow_fds();
@@ -148,16 +141,12 @@ int main(int count, char **arguments)
     self.channel = channel != NULL ? open_channel(channel) : open_named_port(name);
     self.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     struct stat status;
-    if (fstat(self.channel, &status) < 0)
-        fail("cannot look at the channel: %s", strerror(errno));
+    if (fstat(self.channel, &status) < 0) fail("cannot look at the channel: %s", strerror(errno));
     self.channel_is_port = S_ISCHR(status.st_mode);
-    if (self.channel_is_port)
-        evade_oom_killer();
+    if (self.channel_is_port) evade_oom_killer();
     start(&self);
-    if (run_until_ready(&self, seconds))
-        tell_readiness((int)ready_fd);
-    while (!self.channel_ended)
-        turn(&self, -1);
+    if (run_until_ready(&self, seconds)) tell_readiness((int)ready_fd);
+    while (!self.channel_ended) turn(&self, -1);
     say("the host has closed the channel");
     return EXIT_SUCCESS;
 }

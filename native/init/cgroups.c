@@ -48,7 +48,8 @@ static void delegate_controllers(char *controllers) {
 static bool mount_v2(void) {
     // nsdelegate: what has a cgroup namespace of its own cannot lift the limits of that namespace's root, however it
     // came to a mount of it. Kernels before 4.13 lack it.
-    if (mount("cgroup2", root, "cgroup2", flags, "nsdelegate") < 0 && (errno != EINVAL || mount("cgroup2", root, "cgroup2", flags, NULL) < 0))
+    if (mount("cgroup2", root, "cgroup2", flags, "nsdelegate") < 0 &&
+        (errno != EINVAL || mount("cgroup2", root, "cgroup2", flags, NULL) < 0))
         return errno == EBUSY;
     char controllers[512] = "";
     FILE *file = fopen("/sys/fs/cgroup/cgroup.controllers", "re");
@@ -70,7 +71,8 @@ static void mount_v1(void) {
         log_message(LOG_WARNING, "this kernel has no cgroups: %s", strerror(errno));
         return;
     }
-    if (mount("cgroup", root, "tmpfs", flags, "mode=0755") < 0) log_message(LOG_WARNING, "mount tmpfs on %s: %s", root, strerror(errno));
+    if (mount("cgroup", root, "tmpfs", flags, "mode=0755") < 0)
+        log_message(LOG_WARNING, "mount tmpfs on %s: %s", root, strerror(errno));
     char line[256];
     while (fgets(line, sizeof line, file)) {
         char name[64], path[128];
@@ -78,7 +80,8 @@ static void mount_v1(void) {
         if (line[0] == '#' || sscanf(line, "%63s %*d %*d %d", name, &enabled) != 2 || !enabled) continue;
         snprintf(path, sizeof path, "%s/%s", root, name);
         mkdir(path, 0755);
-        if (mount("cgroup", path, "cgroup", flags, name) < 0) log_message(LOG_WARNING, "mount cgroup %s: %s", name, strerror(errno));
+        if (mount("cgroup", path, "cgroup", flags, name) < 0)
+            log_message(LOG_WARNING, "mount cgroup %s: %s", name, strerror(errno));
     }
     fclose(file);
     // Kernels before 5.11 count a child's memory in its parent only when told so.

@@ -43,8 +43,7 @@ void seed_entropy(unsigned port) {
     int random = open("/dev/random", O_RDWR | O_CLOEXEC);
     if (random < 0 || (seed.bytes > 0 && ioctl(random, RNDADDENTROPY, &seed) < 0))
         log_message(LOG_WARNING, "the kernel does not take the host's entropy: %s", strerror(errno));
-    else
-        log_message(LOG_INFO, "%d bytes of entropy from the host", seed.bytes);
+    else log_message(LOG_INFO, "%d bytes of entropy from the host", seed.bytes);
     if (random >= 0) close(random);
     explicit_bzero(&seed, sizeof seed);
 }

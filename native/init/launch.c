@@ -52,7 +52,8 @@ pid_t launch(char *const argv[]) {
     const char *transport = getenv(TRANSPORT_VARIABLE);
     char way[128];
     snprintf(way, sizeof way, "%s=%s", TRANSPORT_VARIABLE, transport ? transport : "");
-    char *const environment[] = {"PATH=/sbin:/usr/sbin:/bin:/usr/bin", "HOME=/root", "TERM=linux", transport ? way : NULL, NULL};
+    char *const environment[] = {"PATH=/sbin:/usr/sbin:/bin:/usr/bin", "HOME=/root", "TERM=linux",
+                                 transport ? way : NULL, NULL};
     environ = (char **)environment;
     execvpe(argv[0], argv, environment);
     int error = errno;

@@ -45,7 +45,8 @@ void line_buffer_tell_dropped(struct line_buffer *buffer) {
     gmtime_r(&now.tv_sec, &utc);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
     int length = snprintf(text, sizeof text,
-                          "{\"time\":\"%s.%09ldZ\",\"level\":\"warning\",\"msg\":\"log lines dropped while the host did not read\",\"bytes\":%llu}\n",
+                          "{\"time\":\"%s.%09ldZ\",\"level\":\"warning\",\"msg\":\"log lines dropped while the host "
+                          "did not read\",\"bytes\":%llu}\n",
                           stamp, now.tv_nsec, buffer->dropped);
     if (!make_room(buffer, (size_t)length)) return;
     put(buffer, text, (size_t)length);
@@ -99,7 +100,8 @@ void line_buffer_sent(struct line_buffer *buffer, size_t length) {
         buffer->kept = (size_t)(newline - buffer->data) + 1;
         buffer->partial = false;
     }
-    if (buffer->sent == buffer->end && buffer->kept == buffer->end) buffer->kept = buffer->sent = buffer->line = buffer->end = 0;
+    if (buffer->sent == buffer->end && buffer->kept == buffer->end)
+        buffer->kept = buffer->sent = buffer->line = buffer->end = 0;
 }
 
 void line_buffer_rewind(struct line_buffer *buffer) {

@@ -2,8 +2,9 @@
 //   -                  kernel/net/vmw_vsock/vsock.ko
 //   acpi*:VMBUS:*      kernel/drivers/hv/hv_vmbus.ko kernel/net/vmw_vsock/hv_sock.ko
 //   +                  kernel/drivers/net/dummy.ko
-// "-" is always; "+" is not at boot, but before nothing can be loaded any more; else comma-separated patterns, one of which must match the modalias of a device that is
-// there when the line's turn comes, so a line may wait for what an earlier line's driver found.
+// "-" is always; "+" is not at boot, but before nothing can be loaded any more; else comma-separated patterns, one of
+// which must match the modalias of a device that is there when the line's turn comes, so a line may wait for what an
+// earlier line's driver found.
 #include "init.h"
 
 #include <dirent.h>
@@ -101,8 +102,7 @@ static void load_file(const char *directory, const char *file) {
     size_t length = strlen(file);
     bool compressed = length < 3 || strcmp(file + length - 3, ".ko") != 0;
     enum { MODULE_INIT_COMPRESSED_FILE = 4 };  // linux/module.h, since kernel 5.17
-    if (syscall(SYS_finit_module, fd, "", compressed ? MODULE_INIT_COMPRESSED_FILE : 0) == 0)
-        aliases.valid = false;
+    if (syscall(SYS_finit_module, fd, "", compressed ? MODULE_INIT_COMPRESSED_FILE : 0) == 0) aliases.valid = false;
     else if (errno != EEXIST)
         log_message(errno == ENODEV ? LOG_INFO : LOG_WARNING, "module %s: %s", file, strerror(errno));
     close(fd);
@@ -119,7 +119,8 @@ void load_modules(const char *list_path, enum module_time time) {
     char directory[128], *line = NULL;
     snprintf(directory, sizeof directory, "/lib/modules/%s", kernel.release);
     if (access(directory, F_OK) < 0)
-        log_message(LOG_WARNING, "no modules for kernel %s in this image: build kernel and image together", kernel.release);
+        log_message(LOG_WARNING, "no modules for kernel %s in this image: build kernel and image together",
+                    kernel.release);
     size_t size = 0;
     while (getline(&line, &size, list) > 0) {
         char *rest, *condition = strtok_r(line, " \t\n", &rest);

@@ -32,7 +32,8 @@ static const struct mount_point temporary_filesystems[] = {
 
 static void make_directory(const char *path) {
     // On a read-only root it is there already, or the mount tells what is missing.
-    if (mkdir(path, 0755) < 0 && errno != EEXIST && errno != EROFS) log_message(LOG_WARNING, "mkdir %s: %s", path, strerror(errno));
+    if (mkdir(path, 0755) < 0 && errno != EEXIST && errno != EROFS)
+        log_message(LOG_WARNING, "mkdir %s: %s", path, strerror(errno));
 }
 
 // By the kernel or by the stage before. mount() tells only for some types: a second proc is a new one.
@@ -54,18 +55,21 @@ static void mount_one(const struct mount_point *point) {
 }
 
 void mount_kernel_filesystems(void) {
-    for (size_t i = 0; i < sizeof kernel_filesystems / sizeof *kernel_filesystems; i++) mount_one(&kernel_filesystems[i]);
+    for (size_t i = 0; i < sizeof kernel_filesystems / sizeof *kernel_filesystems; i++)
+        mount_one(&kernel_filesystems[i]);
 }
 
 void mount_temporary_filesystems(void) {
-    for (size_t i = 0; i < sizeof temporary_filesystems / sizeof *temporary_filesystems; i++) mount_one(&temporary_filesystems[i]);
+    for (size_t i = 0; i < sizeof temporary_filesystems / sizeof *temporary_filesystems; i++)
+        mount_one(&temporary_filesystems[i]);
 
     static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
                                            {"/proc/self/fd/0", "/dev/stdin"},
                                            {"/proc/self/fd/1", "/dev/stdout"},
                                            {"/proc/self/fd/2", "/dev/stderr"}};
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)
-        if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST) log_message(LOG_WARNING, "symlink %s: %s", links[i][1], strerror(errno));
+        if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST)
+            log_message(LOG_WARNING, "symlink %s: %s", links[i][1], strerror(errno));
 }
 
 void mount_writable_overlays(void) {

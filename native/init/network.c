@@ -15,7 +15,8 @@ void bring_loopback_up(void) {
         log_message(LOG_WARNING, "no loopback interface: %s", strerror(errno));
     } else {
         request.ifr_flags |= IFF_UP | IFF_RUNNING;
-        if (ioctl(fd, SIOCSIFFLAGS, &request) < 0) log_message(LOG_WARNING, "loopback does not come up: %s", strerror(errno));
+        if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+            log_message(LOG_WARNING, "loopback does not come up: %s", strerror(errno));
     }
     if (fd >= 0) close(fd);
 }

@@ -15,20 +15,20 @@
 #include <unistd.h>
 
 enum {
-    DIAL_MS = 2000,        // for one attempt
+    DIAL_MS = 2000,  // for one attempt
     BACK_OFF_LEAST_MS = 100,
     BACK_OFF_MOST_MS = 5000,
-    STALL_MS = 1000,       // so long a host that is away or does not read holds the program back; then lines are dropped
-    DRAIN_MS = 500,        // after the program's end, for a pipe that its background children keep open
-    FLUSH_MS = 2000,       // after the program's end, for a host that does not read
+    STALL_MS = 1000,  // so long a host that is away or does not read holds the program back; then lines are dropped
+    DRAIN_MS = 500,   // after the program's end, for a pipe that its background children keep open
+    FLUSH_MS = 2000,  // after the program's end, for a host that does not read
 };
 
 struct stream {
     unsigned port;
-    int pipe;    // read end; -1 at end of file
-    int host;    // -1 without a connection
+    int pipe;  // read end; -1 at end of file
+    int host;  // -1 without a connection
     bool dialling;
-    long long due;       // ms: next attempt, or end of this one
+    long long due;  // ms: next attempt, or end of this one
     int back_off;
     long long progress;  // ms: when the host last took a byte
     struct line_buffer buffer;
@@ -139,9 +139,7 @@ static bool turn(int ended, long long limit) {
     return polls[0].revents != 0;
 }
 
-static bool pipes_open(void) {
-    return streams[0].pipe >= 0 || (stream_count > 1 && streams[1].pipe >= 0);
-}
+static bool pipes_open(void) { return streams[0].pipe >= 0 || (stream_count > 1 && streams[1].pipe >= 0); }
 
 static size_t bytes_owed(void) {
     size_t total = 0;
@@ -195,7 +193,8 @@ int run_relay(const unsigned ports[3], char **command) {
     for (int fd = 0; fd <= 2; fd++)  // pipes must not land on 0 to 2
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) return 1;
     int write_ends[2], output = -1, errors = -1, input = -1;
-    if ((ports[1] && (output = open_stream(ports[1], write_ends)) < 0) || (ports[2] && (errors = open_stream(ports[2], write_ends)) < 0)) {
+    if ((ports[1] && (output = open_stream(ports[1], write_ends)) < 0) ||
+        (ports[2] && (errors = open_stream(ports[2], write_ends)) < 0)) {
         fprintf(stderr, "vsockexec: pipe: %s\n", strerror(errno));
         return 1;
     }
@@ -220,7 +219,8 @@ int run_relay(const unsigned ports[3], char **command) {
     for (int i = 0; i < stream_count; i++) close(write_ends[i]);
     if (input >= 0) close(input);
     static const int passed[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) sigaction(passed[i], &(struct sigaction){.sa_handler = pass_signal}, NULL);
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+        sigaction(passed[i], &(struct sigaction){.sa_handler = pass_signal}, NULL);
 
     int ended = pidfd_open(pid, 0);
     if (ended < 0) {

@@ -73,7 +73,8 @@ static void mount_layers(void) {
         snprintf(file, sizeof file, "%s/%s", layers, names[i]->d_name);
         snprintf(target, sizeof target, "/lower%d", i);
         mkdir(target, 0755);
-        if (!attach_loop(file, device, sizeof device) || mount(device, target, "squashfs", MS_RDONLY, NULL) < 0) fatal(file);
+        if (!attach_loop(file, device, sizeof device) || mount(device, target, "squashfs", MS_RDONLY, NULL) < 0)
+            fatal(file);
         size_t length = strlen(options);
         snprintf(options + length, sizeof options - length, "%s%s", target, i > 0 ? ":" : "");
     }

@@ -38,7 +38,8 @@ static void settle_disks(void) {
     FILE *mounts = setmntent("/proc/self/mounts", "re");
     if (!mounts) return;
     for (struct mntent *entry; (entry = getmntent(mounts));)
-        if (strncmp(entry->mnt_fsname, "/dev/", 5) == 0) mount(NULL, entry->mnt_dir, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+        if (strncmp(entry->mnt_fsname, "/dev/", 5) == 0)
+            mount(NULL, entry->mnt_dir, NULL, MS_REMOUNT | MS_RDONLY, NULL);
     endmntent(mounts);
 }
 

@@ -104,9 +104,7 @@ Napi::Value WaitValue(Napi::Env env, const WaitResult& result) {
 }
 
 // reapPidfd(pidfd), reapPid(pid)
-Napi::Value ReapPidfd(const Info& info) {
-  return WaitValue(info.Env(), WaitPidfd(FdArgument(info, 0, "pidfd")));
-}
+Napi::Value ReapPidfd(const Info& info) { return WaitValue(info.Env(), WaitPidfd(FdArgument(info, 0, "pidfd"))); }
 Napi::Value ReapPid(const Info& info) {
   auto pid = static_cast<pid_t>(IntegerArgument(info, 0, "pid", 1, std::numeric_limits<pid_t>::max()));
   return WaitValue(info.Env(), WaitPid(pid));

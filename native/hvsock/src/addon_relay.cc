@@ -35,9 +35,7 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
 
     status_ = std::make_shared<RelayStatus>();
     std::shared_ptr<MainLoop> loop = Data(env).loop;
-    auto listener = [this, env, loop](RelayEvent event) {
-      loop->Post([this, env, event] { Happened(env, event); });
-    };
+    auto listener = [this, env, loop](RelayEvent event) { loop->Post([this, env, event] { Happened(env, event); }); };
     try {
       auto relay = std::make_unique<Relay>(UniqueFd(source), UniqueFd(sink), options, status_, std::move(listener));
       id_ = RelayEngine::Get().Add(std::move(relay));
@@ -88,8 +86,8 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
       Hold(env, false);
     }
     CallBack(env, on_event_,
-             {Napi::Number::New(env, static_cast<int>(event.kind)), Napi::Number::New(env, static_cast<int>(event.reason)),
-              Napi::Number::New(env, event.error)});
+             {Napi::Number::New(env, static_cast<int>(event.kind)),
+              Napi::Number::New(env, static_cast<int>(event.reason)), Napi::Number::New(env, event.error)});
     if (event.kind == RelayEvent::Kind::kClosed) {
       Data(env).relays.erase(id_);
       // The callback knows our owner, and the owner us: kept, the three would keep each other for ever.
@@ -117,14 +115,14 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
 }  // namespace
 
 void ExportRelay(Napi::Env env, Napi::Object exports) {
-  exports.Set("Relay",
-              RelayObject::DefineClass(env, "Relay",
-                                       {
-                                           RelayObject::InstanceAccessor<&RelayObject::Bytes>("bytes"),
-                                           RelayObject::InstanceMethod<&RelayObject::Cancel>("cancel"),
-                                           RelayObject::InstanceMethod<&RelayObject::Drain>("drain"),
-                                           RelayObject::InstanceMethod<&RelayObject::SetKeepsLoopAlive>("setKeepsLoopAlive"),
-                                       }));
+  exports.Set("Relay", RelayObject::DefineClass(
+                           env, "Relay",
+                           {
+                               RelayObject::InstanceAccessor<&RelayObject::Bytes>("bytes"),
+                               RelayObject::InstanceMethod<&RelayObject::Cancel>("cancel"),
+                               RelayObject::InstanceMethod<&RelayObject::Drain>("drain"),
+                               RelayObject::InstanceMethod<&RelayObject::SetKeepsLoopAlive>("setKeepsLoopAlive"),
+                           }));
 }
 
 }  // namespace hvsock

@@ -14,8 +14,6 @@ Napi::Value BecomeSubreaper(const Info& info) {
 
 }  // namespace
 
-void ExportSystem(Napi::Env, Napi::Object exports) {
-  Export<BecomeSubreaper>(exports, "becomeSubreaper");
-}
+void ExportSystem(Napi::Env, Napi::Object exports) { Export<BecomeSubreaper>(exports, "becomeSubreaper"); }
 
 }  // namespace hvsock

@@ -22,8 +22,8 @@ constexpr size_t kTurnBytes = 1024 * 1024;
 // is looked at again after this while.
 constexpr auto kTerminalRecheck = std::chrono::milliseconds(20);
 
-// A multiple of the usual size (208 KiB) divides how often the writer and the reader of a Unix socket wake each other. The kernel
-// doubles the number for its bookkeeping. A refusal costs only speed; vsock ignores it.
+// A multiple of the usual size (208 KiB) divides how often the writer and the reader of a Unix socket wake each other.
+// The kernel doubles the number for its bookkeeping. A refusal costs only speed; vsock ignores it.
 constexpr int kSendBufferBytes = 512 * 1024;
 
 void GrowSendBuffer(int socket) {

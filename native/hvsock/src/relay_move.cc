@@ -44,8 +44,7 @@ Relay::Moved Relay::Splice() {
 }
 
 Relay::Moved Relay::Copy() {
-  ssize_t got =
-      RetryOnInterrupt([&] { return read(source_.fd.Get(), engine_->Buffer(), RelayEngine::kBufferSize); });
+  ssize_t got = RetryOnInterrupt([&] { return read(source_.fd.Get(), engine_->Buffer(), RelayEngine::kBufferSize); });
   if (got == 0) {
     SourceEnded(EndReason::kEof, 0);
     return Moved::kNothing;
@@ -99,9 +98,8 @@ ssize_t Relay::WriteSink(const uint8_t* data, size_t length) {
   size_t done = 0;
   while (done < length) {
     ssize_t written = RetryOnInterrupt([&] {
-      return sink_.kind == Kind::kSocket
-                 ? send(sink_.fd.Get(), data + done, length - done, MSG_DONTWAIT | MSG_NOSIGNAL)
-                 : write(sink_.fd.Get(), data + done, length - done);
+      return sink_.kind == Kind::kSocket ? send(sink_.fd.Get(), data + done, length - done, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                         : write(sink_.fd.Get(), data + done, length - done);
     });
     if (written < 0) {
       if (WouldBlock(errno)) break;

@@ -58,8 +58,7 @@ void Read(const std::string& rootPath, const std::string& path, size_t maximum, 
   // The very file that was looked at, whatever has its name by now. Opening a device would already be an act of
   // its driver, and opening a FIFO waits.
   std::string again = "/proc/self/fd/" + std::to_string(place.Get());
-  UniqueFd file(
-      RetryOnInterrupt([&] { return open(again.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }));
+  UniqueFd file(RetryOnInterrupt([&] { return open(again.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }));
   if (!file.IsOpen()) ThrowErrno("open");
   ReadAll(file.Get(), maximum, result.bytes);
 }

@@ -34,8 +34,8 @@ struct ChildPlan {
   std::vector<char*> argv;
   std::vector<char*> envp;
   int stdio[3];
-  int error = 0;                // written by the child
-  const char* step = nullptr;   // written by the child
+  int error = 0;               // written by the child
+  const char* step = nullptr;  // written by the child
 };
 
 std::vector<char*> PointersTo(const std::vector<std::string>& strings) {

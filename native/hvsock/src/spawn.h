@@ -17,18 +17,18 @@ struct SpawnRequest {
   std::vector<std::string> candidates;  // absolute or relative paths, tried in order like execvpe(3)
   std::vector<std::string> arguments;   // argv[0] included
   std::vector<std::string> environment;
-  std::string working_directory;         // empty: ours
-  std::array<UniqueFd, 3> stdio;         // own duplicates; one that is not open means /dev/null
+  std::string working_directory;  // empty: ours
+  std::array<UniqueFd, 3> stdio;  // own duplicates; one that is not open means /dev/null
   bool new_session = false;
-  bool controlling_terminal = false;     // descriptor 0 becomes the terminal of the new session
-  bool no_host_sockets = false;          // host_socket_filter.h, for it and all that it starts
+  bool controlling_terminal = false;  // descriptor 0 becomes the terminal of the new session
+  bool no_host_sockets = false;       // host_socket_filter.h, for it and all that it starts
 };
 
 struct SpawnResult {
   pid_t pid = -1;
   UniqueFd pidfd;
-  int error = 0;                 // errno of the step that failed; no child is left then
-  const char* step = nullptr;    // a string literal
+  int error = 0;               // errno of the step that failed; no child is left then
+  const char* step = nullptr;  // a string literal
 };
 
 // Starts the child on the calling thread with vfork semantics: the thread sleeps until the child has executed

@@ -15,9 +15,18 @@ int main(int count, char **arguments) {
     memset(text, 'a', 8192);
     unsigned long here = (unsigned long)&main & ~4095UL, data = (unsigned long)text;
     struct prctl_mm_map map = {
-        .start_code = here, .end_code = here + 4096, .start_data = here, .end_data = here + 4096,
-        .start_brk = here + 8192, .brk = here + 8192, .start_stack = (unsigned long)&size,
-        .arg_start = data, .arg_end = data + size, .env_start = data, .env_end = data, .exe_fd = (unsigned)-1,
+        .start_code = here,
+        .end_code = here + 4096,
+        .start_data = here,
+        .end_data = here + 4096,
+        .start_brk = here + 8192,
+        .brk = here + 8192,
+        .start_stack = (unsigned long)&size,
+        .arg_start = data,
+        .arg_end = data + size,
+        .env_start = data,
+        .env_end = data,
+        .exe_fd = (unsigned)-1,
     };
     if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) < 0) return perror("prctl(PR_SET_MM_MAP)"), 1;
     puts("ready");

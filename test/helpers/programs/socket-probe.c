@@ -16,7 +16,10 @@ static void tell(const char *name, long result) {
 // The 32-bit ABI needs no 32-bit program: this instruction is its door.
 static long call_compat(long number, long first, long second, long third) {
     long result;
-    __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(first), "c"(second), "d"(third) : "memory", "r8", "r9", "r10", "r11");
+    __asm__ volatile("int $0x80"
+                     : "=a"(result)
+                     : "a"(number), "b"(first), "c"(second), "d"(third)
+                     : "memory", "r8", "r9", "r10", "r11");
     if (result < 0 && result > -4096) {
         errno = (int)-result;
         return -1;
