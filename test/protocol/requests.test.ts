@@ -230,8 +230,9 @@ t.test("every resource is known; Add is what an absent request type means", (t) 
     CombinedLayers: { ContainerRootPath: "/r" },
     Network: { ID: "guid" },
     VPCIDevice: { VMBusGUID: "guid" },
+    ContainerExecutionState: { State: "Paused" },
   };
-  t.equal(RESOURCE_TYPES.length, 11);
+  t.equal(RESOURCE_TYPES.length, 12);
   for (const ResourceType of RESOURCE_TYPES) {
     const Settings = minimal[ResourceType] ?? {};
     for (const RequestType of [undefined, null, "", "Add"]) {

@@ -154,6 +154,18 @@ export class UvmContainer {
     return this.#parts.container.getStatistics();
   }
 
+  /** Freezes its processes. @throws AgentError INVALID_STATE when it does not run, CONTAINER_NOT_RUNNING, RUNTIME_FAILED */
+  async pause(): Promise<void> {
+    this.#expect("running", "pause");
+    await this.#refuseIf("paused", this.#parts.container.pause());
+  }
+
+  /** Thaws them, whoever froze them. @throws as pause() */
+  async resume(): Promise<void> {
+    this.#expect("running", "resume");
+    await this.#refuseIf("running", this.#parts.container.resume());
+  }
+
   async update(resources: object): Promise<void> {
     await this.#parts.container.update(resources);
   }
@@ -177,6 +189,17 @@ export class UvmContainer {
       await this.#parts.bundle.remove();
     } finally {
       this.#deleting = false;
+    }
+  }
+
+  /** The runtime says of a paused container that it does not run; a host would take it for ended. */
+  async #refuseIf(status: "paused" | "running", change: Promise<void>): Promise<void> {
+    try {
+      await change;
+    } catch (cause) {
+      const { status: now } = await this.#parts.container.getState();
+      if (now !== status) throw cause;
+      throw new AgentError("INVALID_STATE", `container ${this.id} is ${status} already`, { cause });
     }
   }
 

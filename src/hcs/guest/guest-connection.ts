@@ -120,6 +120,11 @@ export class GuestConnection {
     return this.#capabilities;
   }
 
+  /** Whether the guest knows GuestContainer.pause() and resume(); others than this project's do not. */
+  get canPause(): boolean {
+    return this.#capabilities.GuestDefinedCapabilities?.ContainerPauseSupported === true;
+  }
+
   /**
    * Makes a container; its init waits for the first createProcess().
    * @param id 1 to 255 of `[A-Za-z0-9_+.-]`, the first a letter or digit

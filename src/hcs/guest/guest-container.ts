@@ -77,9 +77,31 @@ export class GuestContainer {
     await this.#host.bridge.request("ModifySettings", { ContainerId: this.id, Request: request }, options);
   }
 
+  /**
+   * Freezes its processes; see GuestConnection.canPause.
+   * @throws AgentError INVALID_STATE when it does not run or is paused already, RUNTIME_FAILED
+   */
+  async pause(options: RequestOptions = {}): Promise<void> {
+    await this.#setExecutionState("Paused", options);
+  }
+
+  /** Thaws them. @throws AgentError INVALID_STATE when it does not run or is not paused, RUNTIME_FAILED */
+  async resume(options: RequestOptions = {}): Promise<void> {
+    await this.#setExecutionState("Running", options);
+  }
+
   /** Lets the guest forget the stopped container. @throws AgentError SYSTEM_NOT_FOUND, INVALID_STATE */
   async deleteState(options: RequestOptions = {}): Promise<void> {
     await this.#host.bridge.request("DeleteContainerState", { ContainerId: this.id }, options);
+  }
+
+  async #setExecutionState(State: "Paused" | "Running", options: RequestOptions): Promise<void> {
+    const request = {
+      ResourceType: "ContainerExecutionState" as const,
+      RequestType: "Update" as const,
+      Settings: { State },
+    };
+    await this.#host.bridge.request("ModifySettings", { ContainerId: this.id, Request: request }, options);
   }
 
   async #properties(type: "ProcessList" | "Statistics", options: RequestOptions): Promise<Properties> {

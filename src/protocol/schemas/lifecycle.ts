@@ -72,6 +72,8 @@ export const negotiateResponse = object({
         SignalProcessSupported: optional(v.boolean()),
         DumpStacksSupported: optional(v.boolean()),
         DeleteContainerStateSupported: optional(v.boolean()),
+        /** This project's own: the resource ContainerExecutionState. */
+        ContainerPauseSupported: optional(v.boolean()),
       }),
     ),
   }),

@@ -2,7 +2,13 @@ import * as v from "valibot";
 import { AgentError } from "../../common/errors.ts";
 import { looseObject, object, optional, requestBase } from "./base.ts";
 import { networkAdapter } from "./network.ts";
-import { containerConstraints, securityPolicy, securityPolicyFragment, vpciDevice } from "./policy.ts";
+import {
+  containerConstraints,
+  containerExecutionState,
+  securityPolicy,
+  securityPolicyFragment,
+  vpciDevice,
+} from "./policy.ts";
 import { combinedLayers, mappedDirectory, mappedVirtualDisk, scsiDevice, vpmemDevice } from "./storage.ts";
 
 const REQUEST_TYPES = ["Add", "Remove", "Update"] as const;
@@ -31,6 +37,7 @@ const resources = [
   resource("Network", networkAdapter),
   resource("VPCIDevice", vpciDevice),
   resource("ContainerConstraints", containerConstraints),
+  resource("ContainerExecutionState", containerExecutionState),
   resource("SecurityPolicy", securityPolicy),
   resource("SecurityPolicyFragment", securityPolicyFragment),
   // Sets the memory limit of the pods' cgroup anew from the memory there is; nothing to say.

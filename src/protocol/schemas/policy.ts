@@ -15,6 +15,18 @@ export const containerConstraints = object({
   Windows: optional(anyObject),
 });
 
+const EXECUTION_STATES = ["Paused", "Running"] as const;
+
+/** ModifySettings: this project's own, for guests that tell ContainerPauseSupported. */
+export const containerExecutionState = object({
+  /** Paused: no process of the container runs until it is Running again. */
+  State: v.pipe(
+    v.string(),
+    v.check((text) => EXECUTION_STATES.some((state) => state === text), EXECUTION_STATES.join(" or ")),
+    v.transform((text) => text as (typeof EXECUTION_STATES)[number]),
+  ),
+});
+
 /** ModifySettings: the security policy of a confidential utility VM, once. */
 export const securityPolicy = object({
   /** "rego", "standard", "open_door", or empty for the default. */

@@ -11,12 +11,14 @@ export const modifySettings: Handler<"ModifySettings"> = async (
     return {};
   }
   const container = context.uvm.container(ContainerId);
-  if (request.ResourceType !== "ContainerConstraints") {
+  if (request.ResourceType === "ContainerConstraints") await container.update(request.Settings.Linux ?? {});
+  else if (request.ResourceType === "ContainerExecutionState") {
+    await (request.Settings.State === "Paused" ? container.pause() : container.resume());
+  } else {
     throw new AgentError(
       "RUNTIME_FAILED",
-      `the ResourceType "${request.ResourceType}" is not supported for containers, only "ContainerConstraints"`,
+      `the ResourceType "${request.ResourceType}" is not supported for containers, only "ContainerConstraints" and "ContainerExecutionState"`,
     );
   }
-  await container.update(request.Settings.Linux ?? {});
   return {};
 };

@@ -21,6 +21,7 @@ export const negotiateProtocol: Handler<"NegotiateProtocol"> = (context, request
         SignalProcessSupported: true,
         DumpStacksSupported: true,
         DeleteContainerStateSupported: true,
+        ContainerPauseSupported: true,
       },
     },
   };

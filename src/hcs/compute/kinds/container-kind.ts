@@ -149,15 +149,22 @@ export class ContainerKind implements SystemKind, Freezable {
 
   async freeze(options: CallOptions): Promise<boolean> {
     if (!this.#hasInit || this.#isFrozen) return false;
-    await setFrozen(this.vm, this.#id, true, options);
+    await this.#setFrozen(true, options);
     this.#isFrozen = true;
     return true;
   }
 
   async thaw(options: CallOptions): Promise<void> {
     if (!this.#isFrozen) return;
-    await setFrozen(this.vm, this.#id, false, options);
+    await this.#setFrozen(false, options);
     this.#isFrozen = false;
+  }
+
+  async #setFrozen(frozen: boolean, options: CallOptions): Promise<void> {
+    const made = await this.#made;
+    if (made === undefined || !this.vm.uvm.guest.canPause) {
+      await setFrozen(this.vm, this.#id, frozen, options);
+    } else await (frozen ? made.guest.pause(options) : made.guest.resume(options));
   }
 
   async save(): Promise<never> {

@@ -7,8 +7,8 @@ import type { RunningVm } from "../drivers/driver.ts";
 const TIMEOUT_MS = 60_000;
 
 /**
- * Freezes or thaws a container's processes. The bridge has no message for it, so the OCI runtime's own command is
- * run in the guest.
+ * Freezes or thaws a container's processes in a guest that does not know GuestContainer.pause(): the bridge of others
+ * has no message for it, so the OCI runtime's own command is run in the guest.
  * @throws AgentError RUNTIME_FAILED with what the runtime said
  */
 export async function setFrozen(
