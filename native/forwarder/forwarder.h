@@ -1,4 +1,16 @@
-/* The engine's state; protocol.h tells what it speaks. One thread, one epoll, every fd non-blocking and CLOEXEC. */
+/*
+ * The forwarder's state; protocol.h tells what it speaks. One thread, one epoll, every fd non-blocking and CLOEXEC.
+ *
+ * Who calls whom, always downwards; each file's header has what those above it may call:
+ *
+ *   main      flags, readiness
+ *   loop      what an event means; the channel's bytes in and out
+ *   frames    what the host says
+ *   listeners ports         channel   opens the channel
+ *   streams   streams
+ *   output    frames that wait for the channel         watch   epoll
+ *   report    says and fails
+ */
 #ifndef FORWARDER_H
 #define FORWARDER_H
 
@@ -76,49 +88,5 @@ struct forwarder {
     uint32_t stream_count, next_slot;
     struct stream *first_queued, **last_queued;
 };
-
-/* Says why on stderr and ends the process, which resets every stream. */
-_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* channel.c. @returns a non-blocking fd; fails when there is none. */
-int open_channel(const char *path_or_fd);
-int open_named_port(const char *name);
-
-/* listeners.c */
-/* Makes the directory of the sockets, which nobody but its owner may enter; fails when others can. */
-void make_directory(const char *prefix);
-void answer_listen(struct forwarder *self, uint32_t port);
-void answer_unlisten(struct forwarder *self, uint32_t port);
-void accept_streams(struct forwarder *self);
-struct listener *find_listener(struct forwarder *self, uint32_t port);
-
-/* streams.c */
-/* @returns false with errno when something that it needs is short; the fd is the caller's still. */
-bool add_stream(struct forwarder *self, int fd, uint32_t port);
-struct stream *find_stream(struct forwarder *self, uint32_t id);
-void close_stream(struct forwarder *self, struct stream *stream);
-void queue_stream(struct forwarder *self, struct stream *stream);
-void take_data(struct forwarder *self, struct stream *stream, const uint8_t *data, size_t size);
-void flush_stream(struct forwarder *self, struct stream *stream);
-/* Puts one round of a stream's frames into the output, where ROOM_FOR_STREAM is free; may close the stream. */
-void send_stream(struct forwarder *self, struct stream *stream);
-struct stream *next_queued_stream(struct forwarder *self);
-
-/* frames.c */
-void handle_input(struct forwarder *self);
-
-/* loop.c */
-void start(struct forwarder *self);
-/* Waits for events, at most timeout_ms (-1: for ever), and does what they allow. Fails when the channel breaks. */
-void turn(struct forwarder *self, int timeout_ms);
-/* @returns false with errno: ENOSPC when the user's watches are used up, ENOMEM. */
-bool watch(struct forwarder *self, int fd, uint64_t tag, uint32_t events);
-size_t output_room(const struct forwarder *self);
-void put_frame(struct forwarder *self, enum frame_type type, uint32_t subject, const uint32_t *number);
-
-/* What an epoll event is about: the kind above, a stream's or a port's number below. */
-enum { WATCH_CHANNEL = 1, WATCH_LISTENER = 2, WATCH_STREAM = 3 };
-#define WATCH_TAG(kind, number) ((uint64_t)(kind) << 32 | (number))
 
 #endif

@@ -2,7 +2,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "forwarder.h"
+#include "frames.h"
+#include "listeners.h"
+#include "report.h"
+#include "streams.h"
 
 static uint32_t only_number(enum frame_type type, const uint8_t *payload, size_t size) {
     if (size != 4) fail("the host sent a frame of type %d with %zu bytes instead of 4", (int)type, size);

@@ -11,7 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "forwarder.h"
+#include "listeners.h"
+#include "report.h"
+#include "streams.h"
+#include "watch.h"
 
 /* @returns false with errno when the path is too long. */
 static bool socket_path(const struct forwarder *self, uint32_t port, struct sockaddr_un *address) {

@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "forwarder.h"
+#include "streams.h"
+#include "output.h"
+#include "watch.h"
 
 bool add_stream(struct forwarder *self, int fd, uint32_t port) {
     struct stream *stream = calloc(1, sizeof *stream);

@@ -1,5 +1,8 @@
 // What the parts of /init share. PID 1 must not die: a part that can be done without logs and returns; only
 // what no container could run without is fatal, and fatal means a message and power-off.
+//
+// Who calls whom, always downwards: init; root, forwarder, harden, mounts, cgroups, entropy, network, reap; modules,
+// launch, device-wait, loop; log; shutdown; vsock. vsockexec: vsockexec; relay; line-buffer, vsock.
 #pragma once
 
 #include <stdbool.h>
