@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { bundleOf, readBundle } from "../../src/runtime/runc/bundle.ts";
+import { bundleOf, readBundle } from "../../src/runtime/runc/bundle-facts.ts";
 import { findExecFifo } from "../../src/runtime/runc/exec-fifo.ts";
 import { explainFailure, parseLogErrors } from "../../src/runtime/runc/log.ts";
 import { isInitramfsRoot } from "../../src/runtime/runc/runc.ts";

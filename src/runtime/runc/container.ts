@@ -10,7 +10,7 @@ import type { Supervisor } from "../../linux/supervisor.ts";
 import { type ConnectionSet, closeConnections } from "../../stdio/connection-set.ts";
 import type { Container, ContainerProcessState, ContainerState, OciProcess, Process } from "../runtime.ts";
 import { deleteArguments, execArguments, plainArguments, updateArguments } from "./args.ts";
-import { type Bundle, startSubjectOf } from "./bundle.ts";
+import { type BundleFacts, startSubjectOf } from "./bundle-facts.ts";
 import type { RuntimeCommand } from "./command.ts";
 import { type ExecFifo, releaseInit } from "./exec-fifo.ts";
 import { RuncProcess } from "./process.ts";
@@ -21,7 +21,7 @@ import { type Remains, removeRemains } from "./state-directory.ts";
 
 export interface RuncContainerOptions {
   readonly id: string;
-  readonly bundle: Bundle;
+  readonly bundle: BundleFacts;
   readonly command: RuntimeCommand;
   readonly supervisor: Supervisor;
   /** Holds our files for this container; removed with it. */

@@ -8,7 +8,7 @@ import { removeFlatDirectory } from "../../linux/remove.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
 import type { ContainerState, CreateOptions, Runtime } from "../runtime.ts";
 import { createArguments, deleteArguments, isContainerId, listArguments, plainArguments } from "./args.ts";
-import { type Bundle, bundleOf, readBundle } from "./bundle.ts";
+import { type BundleFacts, bundleOf, readBundle } from "./bundle-facts.ts";
 import { RuntimeCommand } from "./command.ts";
 import { RuncContainer } from "./container.ts";
 import { findExecFifo } from "./exec-fifo.ts";
@@ -79,7 +79,7 @@ export class OciRuntime implements Runtime {
 
   async #create(
     id: string,
-    bundle: Bundle,
+    bundle: BundleFacts,
     options: CreateOptions,
     cleanups: CleanupStack,
   ): Promise<RuncContainer> {
@@ -155,7 +155,7 @@ export class OciRuntime implements Runtime {
     }
   }
 
-  #remainsOf(id: string, bundle: Bundle): Remains | undefined {
+  #remainsOf(id: string, bundle: BundleFacts): Remains | undefined {
     const { command, stateRoot } = this.#options;
     const directory = stateDirectoryOf(command, stateRoot, id);
     // By the spec's path, which holds in hierarchies without a controller, too.
@@ -164,18 +164,18 @@ export class OciRuntime implements Runtime {
   }
 
   /** The cgroup that will be made for the container, if it is known and not there yet. */
-  #newCgroup(bundle: Bundle): Cgroup | undefined {
+  #newCgroup(bundle: BundleFacts): Cgroup | undefined {
     const cgroup = this.#cgroupOfSpec(bundle);
     return cgroup?.exists() ? undefined : cgroup;
   }
 
-  #findCgroup(pid: number, bundle: Bundle): Cgroup | undefined {
+  #findCgroup(pid: number, bundle: BundleFacts): Cgroup | undefined {
     const layout = this.#cgroupLayout();
     // Of an init that has died since, only the spec tells.
     return (layout && Cgroup.ofProcess(layout, pid)) ?? this.#cgroupOfSpec(bundle);
   }
 
-  #cgroupOfSpec(bundle: Bundle): Cgroup | undefined {
+  #cgroupOfSpec(bundle: BundleFacts): Cgroup | undefined {
     const layout = this.#cgroupLayout();
     if (!layout || bundle.cgroupsPath === undefined) return undefined;
     try {
@@ -219,7 +219,7 @@ export class OciRuntime implements Runtime {
 
 interface HalfMade {
   readonly id: string;
-  readonly bundle: Bundle;
+  readonly bundle: BundleFacts;
   readonly directory: string;
   readonly cgroup: Cgroup | undefined;
   /** When its creation began, in milliseconds since 1970. */

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { AgentError } from "../../common/errors.ts";
 import type { ContainerState } from "../runtime.ts";
-import { readBundle } from "./bundle.ts";
+import { readBundle } from "./bundle-facts.ts";
 
 const statuses = new Set<string>(["creating", "created", "running", "paused", "stopped"]);
 

@@ -5,7 +5,7 @@ import type { StartSubject } from "../../common/start-failure.ts";
 import type { BundleSpec } from "../runtime.ts";
 
 /** What we need to know of a bundle's config.json; the runtime reads the file itself. */
-export interface Bundle {
+export interface BundleFacts {
   readonly path: string;
   readonly rootfs: string;
   /** Init, for errors. */
@@ -27,7 +27,7 @@ export interface Bundle {
  * @param path absolute
  * @throws AgentError RUNTIME_FAILED when config.json is missing or is no JSON object.
  */
-export function readBundle(path: string): Bundle {
+export function readBundle(path: string): BundleFacts {
   const file = `${path}/config.json`;
   try {
     const parsed: unknown = JSON.parse(readFileSync(file, "utf8"));
@@ -39,7 +39,7 @@ export function readBundle(path: string): Bundle {
 }
 
 /** @param spec of which nothing has been checked: it may be what a file said. */
-export function bundleOf(path: string, spec: BundleSpec): Bundle {
+export function bundleOf(path: string, spec: BundleSpec): BundleFacts {
   const namespaces = Array.isArray(spec.linux?.namespaces) ? spec.linux.namespaces : [];
   const pidNamespace = namespaces.find((namespace) => namespace?.type === "pid");
   const cgroupsPath = spec.linux?.cgroupsPath;
