@@ -116,6 +116,10 @@ class Agent {
   }
 
   async run(): Promise<void> {
+    // The host need not wait for it.
+    this.#uvm.tellLeftovers().catch((error: unknown) => {
+      this.#log.warn({ error: describeError(error) }, "what an earlier agent left could not be listed");
+    });
     while (!this.#stop.signal.aborted) {
       const stream = await this.#connect();
       if (stream !== undefined) await this.#serve(stream);

@@ -195,6 +195,21 @@ export class Uvm {
     return processes.find(pid) ?? this.processes.find(pid) ?? processes.get(pid);
   }
 
+  /**
+   * Tells in the log which containers the runtime has before this agent made any. They stay as they are: with the agent
+   * that made them their stdio and exit codes are gone, so none can be taken over, and some may be another program's.
+   * @throws AgentError RUNTIME_FAILED, HELPER_TIMEOUT
+   */
+  async tellLeftovers(): Promise<void> {
+    const { runtime, log } = this.#options;
+    for (const { id, status, pid, bundle } of await runtime.listContainerStates()) {
+      if (this.#containers.has(id)) continue;
+      const words =
+        "the runtime has a container that this agent did not make; its id is taken until that is deleted";
+      log.warn({ cid: id, status, pid, bundle }, words);
+    }
+  }
+
   /** Kills and deletes everything; for the agent's own end. Failures are logged, none stops the rest. */
   async close(): Promise<void> {
     const { log } = this.#options;

@@ -15,7 +15,7 @@ import { findExecFifo } from "./exec-fifo.ts";
 import { signalAll } from "./signal-all.ts";
 import { startProcess } from "./start-process.ts";
 import { parseState, parseStates } from "./state.ts";
-import { type Remains, stateDirectoryOf } from "./state-directory.ts";
+import { type Remains, stateDirectoryOf, stateRootOf } from "./state-directory.ts";
 
 export interface OciRuntimeOptions {
   /** Name in PATH or path of a program with runc's command line: "runc", "crun", "/usr/local/bin/runc". */
@@ -74,6 +74,10 @@ export class OciRuntime implements Runtime {
   }
 
   async listContainerStates(): Promise<ContainerState[]> {
+    const { command, stateRoot } = this.#options;
+    const root = stateRootOf(command, stateRoot);
+    // As on every machine that has just booted: the runtime need not be asked.
+    if (root !== undefined && !existsSync(root)) return [];
     return parseStates(await this.#call(listArguments(), this.#filesDirectory()));
   }
 

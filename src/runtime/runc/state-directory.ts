@@ -17,8 +17,14 @@ export function stateDirectoryOf(
   stateRoot: string | undefined,
   id: string,
 ): string | undefined {
+  const root = stateRootOf(command, stateRoot);
+  return root === undefined ? undefined : `${root}/${id}`;
+}
+
+/** The directory of all containers' directories. */
+export function stateRootOf(command: string, stateRoot: string | undefined): string | undefined {
   const defaultRoot = defaultRoots.get(basename(command));
-  return defaultRoot === undefined ? undefined : `${stateRoot ?? defaultRoot}/${id}`;
+  return defaultRoot === undefined ? undefined : (stateRoot ?? defaultRoot);
 }
 
 /** What a runtime has of a container whose init has exited. */
