@@ -1,5 +1,6 @@
 // vsockexec -r: the program writes into pipes, which never break; this process carries them to the host.
 #include "line-buffer.h"
+#include "relay.h"
 #include "vsock.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
 //   -i, -o, -e   the host's vsock port for stdin, stdout, stderr; the same port is one connection
 //   -r           keep a relay in between, so that a host which is missing or goes away never reaches PROGRAM
 // Without -r the program gets the sockets themselves, and a port that cannot be reached is an error.
+#include "relay.h"
 #include "vsock.h"
 
 #include <errno.h>
@@ -11,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-int run_relay(const unsigned ports[3], char **command);  // relay.c
 
 static int usage(void) {
     fputs("usage: vsockexec [-r] [-i PORT] [-o PORT] [-e PORT] [--] PROGRAM ARGUMENTS...\n", stderr);
