@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 void open_console(void) {
-    // O_NONBLOCK is not set: a serial console drains by itself. O_NOCTTY: Ctrl-C on it must not reach PID 1.
-    int fd = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0) fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    // O_NONBLOCK is not set: a serial console drains by itself. O_NOCTTY: Ctrl-C on it must not reach PID 1. Not
+    // O_CLOEXEC: where the kernel has opened none this is fd 0 itself, which is for all that is run.
+    int fd = open("/dev/console", O_RDWR | O_NOCTTY);
+    if (fd < 0) fd = open("/dev/null", O_RDWR);
     if (fd < 0) return;
     for (int target = 0; target <= 2; target++) dup2(fd, target);
     if (fd > 2) close(fd);
