@@ -25,6 +25,8 @@ const FIRST_DIAL_MS = 2000;
 /** A host that is not there yet is told of as often; dialled it is all the while. */
 const DIAL_MS = 10_000;
 const REFUSED_MS = 1000;
+/** How long the end may take after a defect: containers are killed and deleted, the host and the log told. */
+const DEFECT_END_MS = 20_000;
 /** Exit statuses: the flags are wrong; the reader of standard output has gone; anything else. */
 const USAGE_ERROR = 2;
 const READER_GONE = 141;
@@ -220,13 +222,16 @@ async function main(): Promise<void> {
     await log.drained(LOG_DRAIN_MS);
     process.exit(1);
   };
-  // A defect is told and survived: containers run, and the host may still be answered.
-  process.on("unhandledRejection", (error) =>
-    log.error({ err: error }, "a promise was rejected and nobody looked"),
-  );
-  process.on("uncaughtException", (error) =>
-    log.error({ err: error }, "an error was thrown and nobody caught it"),
-  );
+  let agent: Agent | undefined;
+  const onDefect = (error: unknown, what: string) => {
+    log.fatal({ err: error }, `${what}: the agent's state is unknown, so it ends`);
+    // What is unknown may hang, too.
+    setTimeout(() => process.exit(FAILED), DEFECT_END_MS);
+    if (agent === undefined) void fatal(error);
+    else void agent.end("a defect", FAILED);
+  };
+  process.on("unhandledRejection", (error) => onDefect(error, "a promise was rejected and nobody looked"));
+  process.on("uncaughtException", (error) => onDefect(error, "an error was thrown and nobody caught it"));
   try {
     if (!flags.v4)
       throw new AgentError("INVALID_ARGUMENT", "-v4=false: version 4 is the only protocol there is");
@@ -240,7 +245,8 @@ async function main(): Promise<void> {
     if (isUtilityVm(flags.transport)) guardMachine(flags, log);
     if (flags["core-dump-location"] !== "") setCoreDumpLocation(flags["core-dump-location"]);
     log.info({ version, node: process.version, transport: flags.transport }, "GCS started");
-    await new Agent(flags, log).run();
+    agent = new Agent(flags, log);
+    await agent.run();
   } catch (error) {
     await fatal(error);
   }

@@ -24,7 +24,8 @@ export interface Agent {
 
 let count = 0;
 
-export function startAgent(flags: readonly string[] = []): Agent {
+/** @param env beside the test's own. */
+export function startAgent(flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Agent {
   const directory = mkdtempSync(`${tmpdir()}/gcs-`);
   const prefix = `${directory}/s`;
   const cgroupParent = `/gcs-test-${process.pid}-${count++}`;
@@ -35,7 +36,7 @@ export function startAgent(flags: readonly string[] = []): Agent {
       ...["--private-directory", `${directory}/private`, "--runtime-root", `${directory}/state`],
       ...["--log-format", "json", ...flags],
     ],
-    { stdio: ["ignore", "inherit", "pipe"] },
+    { stdio: ["ignore", "inherit", "pipe"], env: { ...process.env, ...env } },
   );
   let log = "";
   child.stderr.on("data", (chunk: Buffer) => {
