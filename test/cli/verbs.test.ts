@@ -1,6 +1,6 @@
 /** What every verb has of the one table: help, checks before anything is done, completion. */
 import { execFileSync } from "node:child_process";
-import { symlinkSync } from "node:fs";
+import { existsSync, symlinkSync } from "node:fs";
 import { test } from "tap";
 import { UsageError } from "../../src/cli/arguments.ts";
 import { complete } from "../../src/cli/completion/complete.ts";
@@ -244,6 +244,8 @@ test("fish completes, too", async (t) => {
     "run --loglevel=de",
     "kill -s USR",
     "run --root /et",
+    "run --root=/et",
+    "run --env-file=/etc/passw",
     "nonesuch x",
   ];
   const script = `'${LCOW}' completion fish | source
@@ -261,6 +263,8 @@ test("fish completes, too", async (t) => {
     ["--loglevel=debug", ""],
     ["USR1", "USR2", ""],
     ["/etc/", ""],
+    ["--root=/etc/", ""],
+    ["--env-file=/etc/passwd", ...(existsSync("/etc/passwd-") ? ["--env-file=/etc/passwd-"] : []), ""],
     [""],
     [""],
   ]);
@@ -281,6 +285,7 @@ test("zsh completes, too", async (t) => {
     ["run --accelerator k", "--accelerator kvm "],
     ["kill -s USR", "USR1  USR2"],
     ["run --root /et", "--root /etc/"],
+    ["run --root=/et", "--root=/etc/"],
   ] as const) {
     shell.pty.write(`${LCOW} ${line}\t`);
     await shell.shows(shown);

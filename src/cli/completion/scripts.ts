@@ -52,11 +52,14 @@ function __lcow_complete
   set -l lines ($command __complete $words[2..] 2>/dev/null)
   set -q lines[1]; or return
   set -q lines[2]; and printf '%s\\n' $lines[1..-2]
+  # Of --option=value it is the value that is a path.
+  set -l option (string match -r '^--[^=]*=' -- $words[-1])
+  set -l path (string replace -r '^--[^=]*=' '' -- $words[-1])
   switch $lines[-1]
     case :file
-      __fish_complete_path $words[-1]
+      printf "$option%s\\n" (__fish_complete_path $path)
     case :directory
-      __fish_complete_directories $words[-1]
+      printf "$option%s\\n" (__fish_complete_directories $path)
   end
 end
 complete -c lcow -f -a '(__lcow_complete)'
