@@ -4,52 +4,16 @@ import { AgentError } from "../common/errors.ts";
 import { parseJson, stringifyJson } from "../common/json.ts";
 import { encodeFrame, HEADER_SIZE, MAXIMUM_SIZE_FROM_GUEST } from "./frame.ts";
 import { errorResponseFields } from "./hresult.ts";
-import { type MessageName, NOTIFICATION_TYPE, requestTypeOf, responseTypeOf } from "./messages.ts";
-import * as lifecycle from "./schemas/lifecycle.ts";
-import { modifyRequest } from "./schemas/modify-settings.ts";
+import { MESSAGES, type MessageName, NOTIFICATION_TYPE, requestTypeOf, responseTypeOf } from "./messages.ts";
 import { type Notification, notification } from "./schemas/notification.ts";
-import * as processes from "./schemas/process.ts";
-import { getPropertiesRequest, getPropertiesResponse } from "./schemas/properties.ts";
 import { type FailedResponse, failedResponse, type ResponseBase } from "./schemas/response.ts";
 import { checkStrings } from "./strings.ts";
 import { validate } from "./validate.ts";
 
-const requests = {
-  Create: lifecycle.createRequest,
-  Start: lifecycle.plainRequest,
-  ShutdownGraceful: lifecycle.plainRequest,
-  ShutdownForced: lifecycle.plainRequest,
-  ExecuteProcess: processes.executeRequest,
-  WaitForProcess: processes.waitRequest,
-  SignalProcess: processes.signalRequest,
-  ResizeConsole: processes.resizeRequest,
-  GetProperties: getPropertiesRequest,
-  ModifySettings: modifyRequest,
-  NegotiateProtocol: lifecycle.negotiateRequest,
-  DumpStacks: lifecycle.dumpStacksRequest,
-  DeleteContainerState: lifecycle.plainRequest,
-} as const satisfies Record<MessageName, v.GenericSchema<unknown, unknown>>;
-
-const responses = {
-  Create: lifecycle.createResponse,
-  Start: lifecycle.plainResponse,
-  ShutdownGraceful: lifecycle.plainResponse,
-  ShutdownForced: lifecycle.plainResponse,
-  ExecuteProcess: processes.executeResponse,
-  WaitForProcess: processes.waitResponse,
-  SignalProcess: lifecycle.plainResponse,
-  ResizeConsole: lifecycle.plainResponse,
-  GetProperties: getPropertiesResponse,
-  ModifySettings: lifecycle.plainResponse,
-  NegotiateProtocol: lifecycle.negotiateResponse,
-  DumpStacks: lifecycle.dumpStacksResponse,
-  DeleteContainerState: lifecycle.plainResponse,
-} as const satisfies Record<MessageName, v.GenericSchema<unknown, unknown>>;
-
 /** A request as handlers see it: nested JSON strings parsed, nulls gone, everything checked that needs no state. */
-export type RequestOf<Name extends MessageName> = v.InferOutput<(typeof requests)[Name]>;
+export type RequestOf<Name extends MessageName> = v.InferOutput<(typeof MESSAGES)[Name]["request"]>;
 /** A response that reports success. */
-export type ResponseOf<Name extends MessageName> = v.InferOutput<(typeof responses)[Name]>;
+export type ResponseOf<Name extends MessageName> = v.InferOutput<(typeof MESSAGES)[Name]["response"]>;
 /** What is the message's own in a response: what a handler returns. */
 export type PayloadOf<Name extends MessageName> = Omit<ResponseOf<Name>, keyof FailedResponse>;
 export type { FailedResponse, Notification };
@@ -63,7 +27,7 @@ type Body = Uint8Array | string;
  *   INVALID_ARGUMENT (a value out of bounds), INVALID_CONTAINER_ID, NOT_SUPPORTED (an unknown resource type).
  */
 export function decodeRequest<Name extends MessageName>(name: Name, body: Body): RequestOf<Name> {
-  const request = validate(requests[name], parseJson(textOf(body))) as RequestOf<Name>;
+  const request = validate(MESSAGES[name].request, parseJson(textOf(body))) as RequestOf<Name>;
   checkStrings(request);
   return request;
 }
@@ -81,7 +45,7 @@ export function decodeResponse<Name extends MessageName>(
   const value = parseJson(textOf(body));
   const base = validate(failedResponse, value);
   if (base.Result !== 0) return { ...base, ErrorMessage: base.ErrorMessage ?? "" };
-  return validate(responses[name], value) as ResponseOf<Name>;
+  return validate(MESSAGES[name].response, value) as ResponseOf<Name>;
 }
 
 /** Whether a response reports a failure. */

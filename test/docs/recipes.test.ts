@@ -24,13 +24,11 @@ function edit(file: string, before: string, after: string): void {
   writeFileSync(file, text.replace(before, after));
 }
 
-test("a new message: the compiler names each table that lacks it", async (t) => {
+test("a new message: the compiler names the table that lacks it, and what its row lacks", async (t) => {
   const directory = checkout(t);
-  edit(
-    `${directory}/src/protocol/messages.ts`,
-    "DeleteContainerState: 0x10100d01,",
-    "DeleteContainerState: 0x10100d01,\n  Ponder: 0x10100e01,",
-  );
+  const row = "Ponder: { type: 0x10100e01, request: lifecycle.plainRequest";
+  const last = "} as const satisfies Record<string, MessageRow>;";
+  edit(`${directory}/src/protocol/messages.ts`, last, `  ${row} },\n${last}`);
   const { compilerOptions } = JSON.parse(readFileSync(`${root}tsconfig.json`, "utf8"));
   writeFileSync(`${directory}/tsconfig.json`, JSON.stringify({ compilerOptions, include: ["src"] }));
   const compiler = [`${root}node_modules/typescript/bin/tsc`, "-p", directory];
@@ -39,8 +37,12 @@ test("a new message: the compiler names each table that lacks it", async (t) => 
   const { stdout } = await execute("/usr/bin/env", withoutHook, { env, cwd: directory }).catch(
     (error) => error,
   );
-  for (const file of ["src/protocol/codec.ts", "src/gcs/bridge/handlers/table.ts"]) {
-    t.match(stdout, file, `the recipe's ${file}`);
+  for (const [file, lacks] of [
+    ["src/protocol/messages.ts", "response"],
+    ["src/gcs/bridge/handlers/table.ts", "Ponder"],
+  ] as const) {
+    const line = stdout.split("\n").find((text: string) => text.startsWith(`${file}(`));
+    t.match(line, `Property '${lacks}' is missing`, `the recipe's ${file}`);
     t.ok(codeSpans(documentOf("docs/recipes.md")).includes(file), file);
   }
 });
