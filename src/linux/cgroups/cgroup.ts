@@ -197,10 +197,10 @@ function isWithin(directory: string | undefined, outer: string): boolean {
 
 async function listProcesses(top: string): Promise<number[]> {
   const pids: number[] = [];
-  const directories = [top];
+  const directories: Path[] = [top];
   let since = performance.now();
   for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
-    for (const pid of (readKernelFile(`${directory}/cgroup.procs`) ?? "").split("\n"))
+    for (const pid of (readKernelFile(entryOf(directory, "cgroup.procs")) ?? "").split("\n"))
       if (pid !== "") pids.push(Number(pid));
     for (const child of childCgroups(directory)) directories.push(child);
     if (performance.now() - since < LONGEST_TURN_MS) continue;
@@ -210,12 +210,19 @@ async function listProcesses(top: string): Promise<number[]> {
   return pids;
 }
 
-function childCgroups(directory: string): string[] {
+/** Bytes below a container's cgroup: it gives its own any name but one with a line end, UTF-8 or not. */
+type Path = string | Buffer;
+
+function entryOf(directory: Path, name: Path): Buffer {
+  return Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)]);
+}
+
+function childCgroups(directory: Path): Buffer[] {
   if (!hasChildCgroups(directory)) return [];
   try {
-    return readdirSync(directory, { withFileTypes: true })
+    return readdirSync(directory, { withFileTypes: true, encoding: "buffer" })
       .filter((entry) => entry.isDirectory())
-      .map((entry) => `${directory}/${entry.name}`);
+      .map((entry) => entryOf(directory, entry.name));
   } catch (error) {
     if (isSystemError(error, "ENOENT", "ENODEV")) return [];
     throw error;
@@ -232,7 +239,7 @@ function writeIfPresent(path: string, value: string): boolean {
   }
 }
 
-async function removeDirectory(directory: string): Promise<void> {
+async function removeDirectory(directory: Path): Promise<void> {
   if (!existsSync(directory)) return;
   for (const child of childCgroups(directory)) await removeDirectory(child);
   // 1 + 2 + 4 ... + 512 ms
@@ -245,7 +252,7 @@ async function removeDirectory(directory: string): Promise<void> {
       if (!isSystemError(error, "EBUSY") || wait > 512)
         throw new AgentError(
           "SYSTEM_CALL_FAILED",
-          `cannot remove cgroup ${directory}: is a process left in it?`,
+          `cannot remove cgroup ${directory.toString()}: is a process left in it?`,
           {
             cause: error,
           },

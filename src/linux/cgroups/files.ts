@@ -16,7 +16,7 @@ let buffer = Buffer.allocUnsafe(USUAL_BYTES);
  * microseconds, a promise per file would take more.
  * @returns undefined when the file, or the cgroup it belongs to, does not exist (any more).
  */
-export function readKernelFile(path: string): string | undefined {
+export function readKernelFile(path: string | Buffer): string | undefined {
   let fd: number;
   try {
     fd = openSync(path, "r");
@@ -33,8 +33,9 @@ export function readKernelFile(path: string): string | undefined {
       if (length === buffer.length) buffer = Buffer.concat([buffer, Buffer.allocUnsafe(buffer.length)]);
     }
   } catch (error) {
-    // ENODEV: the cgroup was removed after the open. EOPNOTSUPP: the process list of a threaded v2 cgroup.
-    if (isSystemError(error, "ENODEV", "EOPNOTSUPP")) return undefined;
+    // ENODEV: the cgroup was removed after the open. The other two are one number: the process list of a threaded v2
+    // cgroup, whose processes its parent lists.
+    if (isSystemError(error, "ENODEV", "EOPNOTSUPP", "ENOTSUP")) return undefined;
     throw error;
   } finally {
     closeSync(fd);
@@ -53,7 +54,7 @@ export function writeKernelFile(path: string, value: string): void {
 }
 
 /** Whether a cgroup directory has children, without listing it: kernfs counts them in the link count. */
-export function hasChildCgroups(directory: string): boolean {
+export function hasChildCgroups(directory: string | Buffer): boolean {
   const stat = statSync(directory, { throwIfNoEntry: false });
   return stat !== undefined && stat.nlink > 2;
 }

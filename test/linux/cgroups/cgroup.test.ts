@@ -68,6 +68,27 @@ for (const [name, layout] of layouts) {
     removeParent(layout, parent);
   });
 
+  test(`${name}: a cgroup whose name is no UTF-8 hides no process, and is removed`, async (t) => {
+    const { path, cgroup, parent } = makeCgroup(layout);
+    const directories = layout.mounts
+      .filter(({ controllers }) => !controllers.includes("cpuset"))
+      .map(({ mountPoint }) => `${mountPoint}${path}`);
+    const enter = `for d in ${directories.join(" ")}; do
+      below=$(printf '%s/\\377\\033[31m' $d); mkdir "$below"; echo $$ > "$below/cgroup.procs"; done`;
+    const child = spawn("sh", ["-c", `${enter}; echo in; exec sleep 1000`], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    t.teardown(() => child.kill("SIGKILL"));
+    if (child.stdout) await once(child.stdout, "data");
+    t.same(await cgroup.processes(), [child.pid]);
+    const exit = once(child, "exit");
+    await signalAll(cgroup, 15);
+    t.same(await exit, [null, "SIGTERM"]);
+    await cgroup.remove();
+    t.equal(cgroup.exists(), false);
+    removeParent(layout, parent);
+  });
+
   test(`${name}: a signal goes to each process once`, async (t) => {
     const { path, cgroup, parent } = makeCgroup(layout);
     const child = await join(layout, path, "trap 'exit 5' USR1; echo in; while :; do sleep 0.02; done");
@@ -100,6 +121,23 @@ for (const [name, layout] of layouts) {
     const exit = once(child, "exit");
     child.kill("SIGKILL");
     await exit;
+    await cgroup.remove();
+    removeParent(layout, parent);
+  });
+}
+
+for (const [name, layout] of layouts.filter(([, { version }]) => version === 2)) {
+  test(`${name}: a threaded cgroup hides no process`, async (t) => {
+    const { path, cgroup, parent } = makeCgroup(layout);
+    const below = `${layout.mounts[0]?.mountPoint}${path}/below`;
+    mkdirSync(below);
+    writeFileSync(`${below}/cgroup.type`, "threaded");
+    const child = await join(layout, path, `echo $$ > ${below}/cgroup.threads; echo in; exec sleep 1000`);
+    t.teardown(() => child.kill("SIGKILL"));
+    t.same(await cgroup.processes(), [child.pid]);
+    const exit = once(child, "exit");
+    await signalAll(cgroup, 15);
+    t.same(await exit, [null, "SIGTERM"]);
     await cgroup.remove();
     removeParent(layout, parent);
   });
