@@ -9,9 +9,10 @@ const DEFAULT_LENGTH = 4096;
 const TERMINAL_SEQUENCES = /\u001b\[[0-?]*[ -/]*[@-~]/g;
 /**
  * Controls (C0, DEL, C1), what turns the direction of writing or cannot be seen (format characters, line and paragraph
- * separators), half surrogate pairs, and what stands for no character.
+ * separators, what Unicode lets a font ignore, such as Hangul fillers and variation selectors, and the empty Braille
+ * pattern), half surrogate pairs, and what stands for no character.
  */
-const UNFIT = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
+const UNFIT = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 const NAMES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** In one line: line ends are marked, too. @param length the most characters of `text` to keep */

@@ -8,7 +8,7 @@ import { errorFromResponse } from "../../src/protocol/hresult.ts";
 
 /** All that a terminal or the reader of a log could be fooled with. */
 const UNFIT =
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]/u;
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\p{Default_Ignorable_Code_Point}\u2800]/u;
 const UNFIT_BUT_LINES = new RegExp(
   UNFIT.source.replace("\\u0000-\\u001f", "\\u0000-\\u0008\\u000b-\\u001f"),
   "u",
@@ -20,6 +20,11 @@ test("text of a stranger cannot command a terminal, nor forge a line", (t) => {
   t.equal(
     printable(HOSTILE),
     "\\x1b[2J\\x9d0;owned\\x9c\\u{202e}txt.exe\\u{2066}\\r\\ninit: all is well\\x07\\x00\\u{d800}",
+  );
+  t.equal(
+    printable("ad\u3164min\u2800\ufe0f\u{e0100}"),
+    "ad\\u{3164}min\\u{2800}\\u{fe0f}\\u{e0100}",
+    "unseen",
   );
   t.equal(printable("Grüße, 世界 👋"), "Grüße, 世界 👋", "what people write stays");
   t.equal(printable("x".repeat(5000)).length, 4096 + "... (904 more characters)".length);
