@@ -10,18 +10,29 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-// Watches are counted for a user, and the root of a container is the same user as the agent and the forwarder, who
-// would fail when a container has taken them all. What a watch costs is counted against its container's memory.
-static void unbind_watches(void) {
-    static const char path[] = "/proc/sys/fs/epoll/max_user_watches", limit[] = "1099511627776";
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, limit, sizeof limit - 1) < 0) log_message(LOG_WARNING, "%s: %s", path, strerror(errno));
-    if (fd >= 0) close(fd);
+// What the kernel counts for a user, or for the machine: the root of a container is the same user as the agent and the
+// forwarder, who would fail when a container has taken it all. What each costs is counted against its container's
+// memory.
+static void unbind_counts(void) {
+    static const struct {
+        const char *path, *limit;
+    } counts[] = {
+        {"/proc/sys/fs/epoll/max_user_watches", "1099511627776"},
+        {"/proc/sys/fs/file-max", "9223372036854775807"},
+        {"/proc/sys/fs/inotify/max_user_instances", "2147483647"},
+        {"/proc/sys/fs/inotify/max_user_watches", "2147483647"},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        int fd = open(counts[i].path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, counts[i].limit, strlen(counts[i].limit)) < 0)
+            log_message(LOG_WARNING, "%s: %s", counts[i].path, strerror(errno));
+        if (fd >= 0) close(fd);
+    }
 }
 
 // Soft limit small, since programs that use select() or close every possible fd rely on it; hard limit large.
 void raise_limits(void) {
-    unbind_watches();
+    unbind_counts();
     struct rlimit files = {.rlim_cur = 1024, .rlim_max = 1024 * 1024};
     if (setrlimit(RLIMIT_NOFILE, &files) < 0) log_message(LOG_WARNING, "limit of open files: %s", strerror(errno));
 }

@@ -14,6 +14,7 @@ import { type Flags, flagsHelp, parseFlags } from "./flags.ts";
 import { setCoreDumpLocation } from "./services/core-dumps.ts";
 import { type AgentLogger, createLogger } from "./services/logger.ts";
 import { guardMemory } from "./services/memory-guard.ts";
+import { guardProcesses } from "./services/process-guard.ts";
 import { socketStream, standardStream } from "./streams.ts";
 import { Uvm } from "./uvm/uvm.ts";
 import { version } from "./version.ts";
@@ -194,12 +195,19 @@ class Agent {
   }
 }
 
-/** Without it the agent still serves; it could be the first to go when memory runs out. */
+/** Without them the agent still serves; it could be the first to go when memory or threads run out. */
 function guardMachine(flags: Flags, log: AgentLogger): void {
-  try {
-    guardMemory({ podsPath: flags["cgroup-parent"], reserveBytes: flags["root-mem-reserve-bytes"] });
-  } catch (error) {
-    log.error({ error: describeError(error) }, "the agent's memory is not guarded");
+  const podsPath = flags["cgroup-parent"];
+  const guards = {
+    memory: () => guardMemory({ podsPath, reserveBytes: flags["root-mem-reserve-bytes"] }),
+    processes: () => guardProcesses(podsPath),
+  };
+  for (const [what, guard] of Object.entries(guards)) {
+    try {
+      guard();
+    } catch (error) {
+      log.error({ error: describeError(error) }, `what the agent needs is not guarded: ${what}`);
+    }
   }
 }
 

@@ -105,7 +105,7 @@ async function serve(vm: QemuVm, at: number, onStream: (stream: Duplex) => void)
 /** The busybox root, with the programs that containers attack with. */
 function rootWithPrograms(directory: string): string {
   const root = copyRootfs(`${directory}/root`);
-  for (const name of ["socket-probe", "huge-command-line", "lift-limit"])
+  for (const name of ["socket-probe", "huge-command-line", "lift-limit", "take-all"])
     copyFileSync(compileProgram(name), `${root}/bin/${name}`);
   return root;
 }

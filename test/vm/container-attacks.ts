@@ -1,6 +1,6 @@
 /** What a container's root tries against its VM, with a specification that leaves it everything but capabilities. */
 import type { Test } from "tap";
-import { createBody, executeBody } from "../helpers/gcs-requests.ts";
+import { createBody, executeBody, UVM } from "../helpers/gcs-requests.ts";
 import type { RawHost } from "../helpers/raw-host.ts";
 import type { VmGuest } from "../helpers/vm.ts";
 
@@ -34,6 +34,20 @@ export async function attackFromContainer(t: Test, guest: VmGuest, host: RawHost
     return await guest.output(host, `cat ${guest.rootfs}/root/said`);
   }
 
+  /** Waits until a container that start() made has written to its /root/said. @returns what */
+  async function said(): Promise<string> {
+    const file = `${guest.rootfs}/root/said`;
+    const wait = `i=0; until [ -s ${file} ] || [ $i -gt 200 ]; do i=$((i+1)); sleep 0.1; done`;
+    return await guest.output(host, `${wait}; cat ${file}; rm ${file}`);
+  }
+
+  async function end({ id, ProcessId }: { id: string; ProcessId: unknown }): Promise<void> {
+    await host.request("ShutdownForced", { ContainerId: id });
+    await host.request("WaitForProcess", { ContainerId: id, ProcessId, TimeoutInMs: 60_000 });
+    const { Result } = await host.request("DeleteContainerState", { ContainerId: id });
+    if (Result !== 0) throw new Error(`container ${id} was not deleted`);
+  }
+
   await t.test("no socket reaches the host, nor another container's stream", async (t) => {
     t.match(answers(await outputOf("/bin/socket-probe")), {
       ...{ unix: "works", inet: "works", end: "." },
@@ -64,21 +78,48 @@ export async function attackFromContainer(t: Test, guest: VmGuest, host: RawHost
   await t.test("a command line of 60 GiB costs the agent nothing", async (t) => {
     const resident = async () =>
       Number(/VmRSS:\s+(\d+) kB/.exec(await guest.output(host, "cat /proc/$PPID/status"))?.[1]);
-    const { id, ProcessId } = await start("exec /bin/huge-command-line 60 > /root/said");
-    await guest.output(
-      host,
-      `i=0; until grep -q ready ${guest.rootfs}/root/said || [ $i -gt 200 ]; do i=$((i+1)); sleep 0.1; done`,
-    );
+    const container = await start("exec /bin/huge-command-line 60 > /root/said");
+    t.match(await said(), "ready");
     const before = await resident();
-    const query = { ContainerId: id, Query: JSON.stringify({ PropertyTypes: ["ProcessList"] }) };
+    const query = { ContainerId: container.id, Query: JSON.stringify({ PropertyTypes: ["ProcessList"] }) };
     for (let round = 0; round < 10; round++) {
       const { Properties } = await host.request("GetProperties", query);
-      t.same(JSON.parse(String(Properties)).ProcessList, [{ ProcessId }]);
+      t.same(JSON.parse(String(Properties)).ProcessList, [{ ProcessId: container.ProcessId }]);
     }
     const after = await resident();
     t.ok(after < before + 8 * 1024, `from ${before} to ${after} KiB`);
-    await host.request("ShutdownForced", { ContainerId: id });
-    await host.request("WaitForProcess", { ContainerId: id, ProcessId, TimeoutInMs: 60_000 });
-    t.equal((await host.request("DeleteContainerState", { ContainerId: id })).Result, 0);
+    await end(container);
   });
+
+  await t.test(
+    "what the kernel counts for all is not taken from the agent, nor from other containers",
+    async (t) => {
+      const takers = [];
+      for (const [name, count] of Object.entries({
+        files: 60_000,
+        "inotify-instances": 300,
+        "inotify-watches": 9000,
+      })) {
+        takers.push(await start(`exec /bin/take-all ${name} ${count} > /root/said`));
+        t.equal(await said(), `${name} all\n`);
+      }
+      t.equal(await outputOf("cat /etc/hostname"), "test\n", "another container opens files");
+      const Request = {
+        ResourceType: "MappedVirtualDisk",
+        RequestType: "Add",
+        Settings: { MountPath: "/run/mounts/scsi/absent", Controller: 0, Lun: 9 },
+      };
+      t.match(
+        await host.request("ModifySettings", { ContainerId: UVM, Request }),
+        { ErrorMessage: /no SCSI disk at 0:9 appeared/ },
+        "the agent waits for a disk",
+      );
+      for (const taker of takers) await end(taker);
+
+      const threads = await start("exec /bin/take-all threads 100000 > /root/said");
+      t.equal(await said(), "threads EAGAIN\n");
+      t.equal(await guest.output(host, "echo started"), "started\n", "the agent starts processes");
+      await end(threads);
+    },
+  );
 }
