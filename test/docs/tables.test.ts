@@ -30,6 +30,15 @@ test("the protocol's messages", async (t) => {
     t.match(protocol.text, new RegExp(`^###.*\\b${name}\\b`, "m"), `${name} is described`);
 });
 
+test("the protocol's resources, each with its settings, in the table's order", async (t) => {
+  const rows = table(protocol, "resource", "settings");
+  t.strictSame(
+    rows.map(([name]) => name),
+    RESOURCE_TYPES,
+  );
+  for (const [name = "", settings] of rows) t.not(settings, "", name);
+});
+
 test("the protocol's errors, each code of the project with its HRESULT", async (t) => {
   const rows = table(protocol, "code", "HRESULT", "when");
   const source = readFileSync(`${root}src/common/errors.ts`, "utf8");

@@ -2,7 +2,7 @@ import t, { type Test } from "tap";
 import { parseJson } from "../../src/common/json.ts";
 import { decodeRequest, encodeRequest } from "../../src/protocol/codec.ts";
 import type { MessageName } from "../../src/protocol/messages.ts";
-import { RESOURCE_TYPES } from "../../src/protocol/schemas/modify-settings.ts";
+import { RESOURCE_TYPES, type ResourceType } from "../../src/protocol/schemas/modify-settings.ts";
 import { runsInUtilityVm, signalOf, stdioPortsOf } from "../../src/protocol/schemas/process.ts";
 import { formatPath, sampleRequest, toWire, withField } from "./mutations.ts";
 
@@ -224,17 +224,24 @@ t.test("a properties query may be empty or left out", (t) => {
 });
 
 t.test("every resource is known; Add is what an absent request type means", (t) => {
-  const minimal: Record<string, object> = {
+  // A resource without an entry here does not compile.
+  const minimal: Readonly<Record<ResourceType, object>> = {
+    SCSIDevice: {},
+    MappedVirtualDisk: {},
     MappedDirectory: { MountPath: "/m" },
     VPMemDevice: { MountPath: "/m" },
     CombinedLayers: { ContainerRootPath: "/r" },
     Network: { ID: "guid" },
     VPCIDevice: { VMBusGUID: "guid" },
+    ContainerConstraints: {},
     ContainerExecutionState: { State: "Paused" },
+    SecurityPolicy: {},
+    SecurityPolicyFragment: {},
+    PodCgroupMemoryLimit: {},
   };
-  t.equal(RESOURCE_TYPES.length, 12);
+  t.same(RESOURCE_TYPES.toSorted(), Object.keys(minimal).toSorted());
   for (const ResourceType of RESOURCE_TYPES) {
-    const Settings = minimal[ResourceType] ?? {};
+    const Settings = minimal[ResourceType];
     for (const RequestType of [undefined, null, "", "Add"]) {
       const body = toWire({ ContainerId: UVM, Request: { ResourceType, RequestType, Settings } });
       t.same(decodeRequest("ModifySettings", body).Request, { ResourceType, RequestType: "Add", Settings });
