@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { basename } from "node:path";
 import { AgentError } from "../../common/errors.ts";
 import { isSystemError } from "../../common/system-error.ts";
@@ -10,6 +10,15 @@ const defaultRoots = new Map([
   ["runc", "/run/runc"],
   ["crun", "/run/crun"],
 ]);
+
+/**
+ * What a runtime is known to keep of a container, all of it plain files; held against each runc and crun of Debian by
+ * test/runtime/debian-runtimes.test.ts. With anything else there, it is the runtime that knows how to delete it.
+ */
+const knownFiles: readonly (readonly [always: string, maybe: readonly string[]])[] = [
+  ["state.json", ["exec.fifo"]],
+  ["status", ["config.json", "exec.fifo"]],
+];
 
 /** @returns undefined where the runtime is none whose directories are known. */
 export function stateDirectoryOf(
@@ -42,13 +51,29 @@ export interface Remains {
  * @returns false when something is not as expected: the runtime itself is to delete, or to say why not.
  */
 export async function removeRemains({ directory, cgroup }: Remains): Promise<boolean> {
-  if (!existsSync(directory)) return false;
+  if (!isAsKnown(directory)) return false;
   try {
     await cgroup.remove();
     removeFlatDirectory(directory);
     return true;
   } catch (error) {
     if (error instanceof AgentError || isSystemError(error, "EISDIR", "EPERM", "ENOTEMPTY")) return false;
+    throw error;
+  }
+}
+
+function isAsKnown(directory: string): boolean {
+  try {
+    const entries = readdirSync(directory, { withFileTypes: true });
+    return knownFiles.some(
+      ([always, maybe]) =>
+        entries.some(({ name }) => name === always) &&
+        entries.every(
+          (entry) => (entry.isFile() || entry.isFIFO()) && [always, ...maybe].includes(entry.name),
+        ),
+    );
+  } catch (error) {
+    if (isSystemError(error, "ENOENT")) return false;
     throw error;
   }
 }
