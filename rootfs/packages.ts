@@ -144,7 +144,7 @@ async function withLibraries(archive: Archive, wanted: readonly string[]): Promi
 }
 
 /** What was unpacked has its hash beside it, and is unpacked again when it is not the same any more. */
-function isUnpacked(directory: string): boolean {
+export function isUnpacked(directory: string): boolean {
   const recorded = `${directory}.sha256`;
   if (!existsSync(directory) || !existsSync(recorded)) return false;
   return readFileSync(recorded, "utf8").trim() === treeHash(directory);
@@ -157,8 +157,13 @@ async function unpack(deb: string, directory: string): Promise<void> {
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true });
   await run(["dpkg-deb", "-x", deb, partial], { remedy: "use Debian 12 or newer, or a container of it" });
-  writeFileSync(`${directory}.sha256`, `${treeHash(partial)}\n`, { flag: "wx" });
+  recordUnpacked(directory, partial);
   renameSync(partial, directory);
+}
+
+/** @param partial where it is until it gets its name */
+export function recordUnpacked(directory: string, partial = directory): void {
+  writeFileSync(`${directory}.sha256`, `${treeHash(partial)}\n`, { flag: "wx" });
 }
 
 /**

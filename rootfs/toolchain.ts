@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { run } from "./command.ts";
-import { type PackageOptions, packageFiles } from "./packages.ts";
+import { isUnpacked, type PackageOptions, packageFiles, recordUnpacked } from "./packages.ts";
 
 const packages = ["g++", "gcc", "make", "binutils", "busybox-static", "e2fsprogs", "squashfs-tools", "zstd"];
 /** What the makefiles call besides; busybox does it. */
@@ -32,6 +32,7 @@ export class Toolchain {
   readonly #root: string;
   readonly #debs: readonly string[];
   readonly #cache: string;
+  #isChecked = false;
 
   private constructor(cache: string, debs: readonly string[]) {
     this.#cache = cache;
@@ -109,7 +110,10 @@ export class Toolchain {
   }
 
   async #unpack(): Promise<void> {
-    if (existsSync(this.#root)) return;
+    if (this.#isChecked) return;
+    this.#isChecked = true;
+    if (isUnpacked(path.join(this.#root, "usr"))) return;
+    rmSync(this.#root, { recursive: true, force: true });
     const partial = `${this.#root}.partial`;
     rmSync(partial, { recursive: true, force: true });
     for (const below of ["bin", "sbin", "lib", "lib64"]) {
@@ -119,6 +123,7 @@ export class Toolchain {
     const remedy = "use Debian 12 or newer, or a container of it";
     await run(["sh", "-c", extract, "sh", ...this.#debs], { remedy, env: { root: partial } });
     for (const tool of tools) symlinkSync("busybox", path.join(partial, "usr/bin", tool));
+    recordUnpacked(path.join(partial, "usr"));
     for (const below of ["tmp", "dev"]) mkdirSync(path.join(partial, below), { recursive: true });
     renameSync(partial, this.#root);
   }
