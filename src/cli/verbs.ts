@@ -81,12 +81,19 @@ export const verbs: readonly VerbEntry[] = [
   },
 ];
 
+/** What may stand where a verb does, besides the verbs' own names. */
+export const BESIDE_VERBS = ["help", "--debug", "--help", "--version"] as const;
+
+/** Every word that means a verb. */
+export function verbWords(): string[] {
+  return verbs.flatMap((verb) => [verb.name, ...(verb.aliases ?? [])]);
+}
+
 /** By name or alias. @throws UsageError naming the nearest */
 export function findVerb(name: string): VerbEntry {
   const entry = verbs.find((verb) => verb.name === name || verb.aliases?.includes(name));
   if (entry !== undefined) return entry;
-  const words = verbs.flatMap((verb) => [verb.name, ...(verb.aliases ?? [])]);
-  const near = nearest(name, [...words, "help", "--debug", "--help", "--version"]);
+  const near = nearest(name, [...verbWords(), ...BESIDE_VERBS]);
   const kind = name.startsWith("-") ? "option" : "command";
   throw new UsageError(
     `unknown ${kind} ${quote(name)}${near === undefined ? "" : `; did you mean ${near}?`}`,

@@ -1,7 +1,7 @@
 import { type Completion, findOption, type OptionDescription } from "../arguments.ts";
 import { signalNames } from "../values.ts";
 import { hasCommand, optionsOf, type Verb } from "../verb.ts";
-import { findVerb, verbs } from "../verbs.ts";
+import { BESIDE_VERBS, findVerb, verbWords } from "../verbs.ts";
 
 /** What a shell is to offer. */
 export interface Candidates {
@@ -27,9 +27,9 @@ export async function complete(
   return { words: found.filter((word) => word.startsWith(current)), files };
 
   async function candidates([name, ...rest]: readonly string[], last: string): Promise<Candidates> {
-    const names = verbs.flatMap((entry) => [entry.name, ...(entry.aliases ?? [])]);
+    const names = verbWords();
     if (name === undefined || rest.length === 0) {
-      return { words: [...names, "help", "--debug", "--help", "--version"], files: "none" };
+      return { words: [...names, ...BESIDE_VERBS], files: "none" };
     }
     if (name === "help") return rest.length === 1 ? { words: names, files: "none" } : NOTHING;
     if (!names.includes(name)) return NOTHING;
