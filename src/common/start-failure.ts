@@ -13,7 +13,7 @@ export const START_FAILURES = [
 export type StartFailure = (typeof START_FAILURES)[number];
 
 /**
- * What runc 1.1 to 1.3 and crun 1.8 to 1.23 were seen to say; first match wins. A name that the host chose stands behind
+ * What runc 1.1 to 1.3 and crun 1.8 to 1.28 were seen to say; first match wins. A name that the host chose stands behind
  * the words that tell, in quotes, so none can pass for another failure that is listed later.
  */
 const WORDS: readonly (readonly [pattern: RegExp, failure: StartFailure])[] = [
@@ -31,13 +31,16 @@ const WORDS: readonly (readonly [pattern: RegExp, failure: StartFailure])[] = [
   [/\bexec: "(?:[^"\\]|\\.)*": /s, "COMMAND_NOT_EXECUTABLE"],
   // crun: executable file `x` not found[ in $PATH]: No such file or directory
   [/executable file `.*` not found/s, "COMMAND_NOT_FOUND"],
-  // crun: open executable: Permission denied; the path `/etc` is not a regular file; the path `/x` exists but it is not
-  // executable
-  [/open executable: |the path `.*` (isn't|is not|exists but it is not)/s, "COMMAND_NOT_EXECUTABLE"],
+  // crun: open executable: Permission denied; the path `/etc` is not a regular file; since 1.21 the path `/etc/passwd`
+  // exists but it is not executable; open `/etc/passwd/x`: Not a directory
+  [
+    /open executable: |the path `.*` (exists but it )?(isn't|is not)|^open `.*`: Not a directory$/s,
+    "COMMAND_NOT_EXECUTABLE",
+  ],
   // runc: exec /x: exec format error; crun: exec container process `/x`: Exec format error
   [/\bexec( container process)? .*: exec format error|^exec: Exec format error/is, "COMMAND_NOT_EXECUTABLE"],
-  // runc: chdir to cwd ("/x") set in config.json failed; crun: chdir `/x`
-  [/chdir to cwd \("|\bchdir `|Cwd must be an absolute path/, "INVALID_WORKING_DIRECTORY"],
+  // runc: chdir to cwd ("/x") set in config.json failed; crun: chdir `/x`, since 1.14.1 chdir to `/x`
+  [/chdir to cwd \("|\bchdir (to )?`|Cwd must be an absolute path/, "INVALID_WORKING_DIRECTORY"],
   [/current working directory is outside of container/, "INVALID_WORKING_DIRECTORY"],
   // runc: unable to setup user: uids and gids must be in range 0-2147483647
   [/unable to setup user: /, "INVALID_USER"],

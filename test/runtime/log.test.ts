@@ -5,7 +5,7 @@ import { explainFailure, parseLogErrors } from "../../src/runtime/runc/log.ts";
 import { isInitramfsRoot } from "../../src/runtime/runc/runc.ts";
 import { parseState, parseStates } from "../../src/runtime/runc/state.ts";
 
-/** What runc 1.1.5 and crun 1.8.1 were seen to say. */
+/** What runc 1.1.5 and crun 1.8.1 and 1.28 were seen to say. */
 const words: readonly (readonly [text: string, code: string])[] = [
   ["runc create failed: container with given ID already exists", "CONTAINER_ALREADY_EXISTS"],
   ["container with id exists: abc", "CONTAINER_ALREADY_EXISTS"],
@@ -15,6 +15,10 @@ const words: readonly (readonly [text: string, code: string])[] = [
   ['container "x" does not exist', "CONTAINER_DOES_NOT_EXIST"],
   ["error opening file `/run/crun/try1/status`: No such file or directory", "CONTAINER_DOES_NOT_EXIST"],
   ["cannot open directory `/run/crun/try1`: No such file or directory", "CONTAINER_DOES_NOT_EXIST"],
+  [
+    "container `try1` does not exist: open `/run/crun/try1/status`: No such file or directory",
+    "CONTAINER_DOES_NOT_EXIST",
+  ],
   ["runc create failed: invalid container ID format", "INVALID_CONTAINER_ID"],
   ["cannot create state directory for `try/1`", "INVALID_CONTAINER_ID"],
   ["cannot delete container try1 that is not stopped: running", "CONTAINER_NOT_STOPPED"],
@@ -40,7 +44,7 @@ for (const [msg, code] of words)
 
 const START = "unable to start container process: ";
 
-/** And when they cannot start something: runc 1.1.5 and 1.3, crun 1.8.1. */
+/** And when they cannot start something: runc 1.1.5 and 1.3, crun 1.8.1 and 1.28. */
 const startWords: readonly (readonly [text: string, code: string])[] = [
   [`runc create failed: ${START}exec: "nonesuch": executable file not found in $PATH`, "COMMAND_NOT_FOUND"],
   [
@@ -60,6 +64,7 @@ const startWords: readonly (readonly [text: string, code: string])[] = [
     "the path `/etc/passwd` exists but it is not executable: Operation not permitted",
     "COMMAND_NOT_EXECUTABLE",
   ],
+  ["open `/etc/passwd/x`: Not a directory", "COMMAND_NOT_EXECUTABLE"],
   ["exec /noformat: exec format error", "COMMAND_NOT_EXECUTABLE"],
   ["exec container process `/noformat`: Exec format error", "COMMAND_NOT_EXECUTABLE"],
   [
@@ -71,6 +76,7 @@ const startWords: readonly (readonly [text: string, code: string])[] = [
     "INVALID_WORKING_DIRECTORY",
   ],
   ["chdir `/f`: Not a directory", "INVALID_WORKING_DIRECTORY"],
+  ["chdir to `/f`: Not a directory", "INVALID_WORKING_DIRECTORY"],
   ["runc create failed: Cwd must be an absolute path", "INVALID_WORKING_DIRECTORY"],
   [`runc create failed: ${START}error during container init: mkdir /other: read-only`, "RUNTIME_FAILED"],
   [`exec failed: ${START}unable to setup user: uids and gids must be in range 0-2147483647`, "INVALID_USER"],
@@ -101,6 +107,9 @@ test("a log is read leniently", (t) => {
     ),
     ["one", "two"],
   );
+  const several =
+    '{\n  "msg": "one {\\n}",\n  "level": "error"\n}\n{"level":"error","msg":"two"}\n{\n  "level": "error",\n  "msg": "three"\n}\n{\n  "le';
+  t.same(parseLogErrors(several), ["one {\n}", "two", "three"], "as crun 1.28 writes them");
   t.same(explainFailure("", ""), { code: "RUNTIME_FAILED", text: "it gave no reason" });
   t.equal(explainFailure("", "x".repeat(10_000)).text.length, 2000);
   t.end();

@@ -4,7 +4,7 @@
  */
 
 export interface GlobalOptions {
-  /** File for the runtime's log, one JSON object a line. */
+  /** File for the runtime's log, JSON objects. */
   readonly log: string;
   /** Directory of the runtime's state; the runtime's own default where absent. */
   readonly root?: string | undefined;

@@ -8,7 +8,7 @@ import { type StartSubject, startFailureOf } from "../../common/start-failure.ts
 const meanings: readonly (readonly [pattern: RegExp, code: ErrorCode])[] = [
   [/container with (given )?id (already )?exists/i, "CONTAINER_ALREADY_EXISTS"],
   [/container `[^`]*` already exists/, "CONTAINER_ALREADY_EXISTS"],
-  [/container ("[^"]*" )?does not exist/, "CONTAINER_DOES_NOT_EXIST"],
+  [/container ("[^"]*" |`[^`]*` )?does not exist/, "CONTAINER_DOES_NOT_EXIST"],
   // crun opens its own state and says what the kernel said.
   [/error opening file `[^`]*\/status`: No such file or directory/, "CONTAINER_DOES_NOT_EXIST"],
   [/cannot open directory [`'][^`']*[`']: No such file or directory/, "CONTAINER_DOES_NOT_EXIST"],
@@ -30,16 +30,19 @@ const meanings: readonly (readonly [pattern: RegExp, code: ErrorCode])[] = [
 /** At most this many characters of the runtime's own words go into an error message. */
 const longestText = 2000;
 
-/** The messages of level error or worse in a log of JSON lines; lines that are no such objects are left out. */
+/**
+ * The messages of level error or worse in a log of JSON objects; what is no such object is left out. Each begins a line: runc
+ * and crun write one in a line, crun 1.28 alone in several, the others indented.
+ */
 export function parseLogErrors(log: string): string[] {
   const errors: string[] = [];
-  for (const line of log.split("\n")) {
-    if (line === "") continue;
+  for (const text of log.split(/\n(?=\S)(?!\})/)) {
+    if (text === "") continue;
     let entry: unknown;
     try {
-      entry = JSON.parse(line);
+      entry = JSON.parse(text);
     } catch {
-      // A last line that the runtime was killed in.
+      // A last one that the runtime was killed in.
       continue;
     }
     if (typeof entry !== "object" || entry === null || !("level" in entry) || !("msg" in entry)) continue;
