@@ -37,9 +37,10 @@ export class Archive {
 
   /**
    * @param directory the archive's own, for good: what apt has downloaded stays there.
+   * @param beside further distributions of the archive, such as bookworm-backports
    * @throws AgentError INVALID_ARGUMENT, NOT_SUPPORTED, SPAWN_FAILED, HELPER_FAILED, HELPER_TIMEOUT
    */
-  static async open(directory: string, suite: string): Promise<Archive> {
+  static async open(directory: string, suite: string, beside: readonly string[] = []): Promise<Archive> {
     if (!/^[a-z]+$/.test(suite))
       throw new AgentError("INVALID_ARGUMENT", `${suite} is no name of a Debian suite, such as bookworm`);
     try {
@@ -71,7 +72,7 @@ export class Archive {
     const own = Object.entries(settings).map(([name, value]) => `${name} ${JSON.stringify(value)};\n`);
     writeFileSync(file("apt.conf"), how + own.join(""));
     writeFileSync(file("status"), "");
-    writeFileSync(file("sources.list"), sources(suite, mirror));
+    writeFileSync(file("sources.list"), sources([...distributionsOf(suite), ...beside], mirror));
     return new Archive(directory, suite, mirror);
   }
 
@@ -105,6 +106,13 @@ export class Archive {
     return found;
   }
 
+  /** Every version that there is of a package, and the distribution that has it. */
+  async versions(name: string): Promise<{ version: string; distribution: string }[]> {
+    const listing = await this.#apt(["apt-cache", "madison", name]);
+    const rows = [...listing.matchAll(/^ *\S+ \| +(\S+) \| +\S+ (\S+)\/main \S+ Packages$/gm)];
+    return rows.map(([, version = "", distribution = ""]) => ({ version, distribution }));
+  }
+
   /** The newest files of exactly these packages. */
   async files(names: readonly string[]): Promise<ArchiveFile[]> {
     return archiveFiles(await this.#apt(["apt-get", "download", "--print-uris", ...names]));
@@ -131,20 +139,18 @@ export class Archive {
   }
 }
 
-/**
- * Where a suite's packages come from. A newer runtime than the suite's own, say from its backports, is had by one
- * more line here and its package named as `runc/bookworm-backports` in rootfs/image.ts.
- */
-function sources(suite: string, mirror: Mirror): string {
-  const signed = `deb [signed-by=${KEYRING}]`;
-  const lines = [`${signed} ${mirror.main} ${suite} main`];
+/** Where a suite's packages come from: itself, its updates and its security updates. */
+function distributionsOf(suite: string): string[] {
   const isRolling = suite === "sid" || suite === "unstable";
-  if (!isRolling)
-    lines.push(
-      `${signed} ${mirror.main} ${suite}-updates main`,
-      `${signed} ${mirror.security} ${suite}-security main`,
-    );
-  return `${lines.join("\n")}\n`;
+  return isRolling ? [suite] : [suite, `${suite}-updates`, `${suite}-security`];
+}
+
+function sources(distributions: readonly string[], mirror: Mirror): string {
+  const lines = distributions.map((name) => {
+    const uri = name.endsWith("-security") ? mirror.security : mirror.main;
+    return `deb [signed-by=${KEYRING}] ${uri} ${name} main\n`;
+  });
+  return lines.join("");
 }
 
 interface Mirror {

@@ -1,12 +1,13 @@
 /**
  * Builds the image: out/kernel and out/vmlinux (the same, not compressed), out/initrd.img, out/rootfs.ext4 and
  * out/boot.img (the disk's first stage).
- * npm run image -- [--out DIRECTORY] [--suite SUITE] [--level N] [--refresh] [--force]
- *   --out      where to write; default out
- *   --suite    the Debian that it is made of; default bookworm, whatever this machine has
- *   --level    of zstd, 1 to 22; a higher one takes longer and gives a smaller initrd
- *   --refresh  ask the package archive for newer versions
- *   --force    build everything again, whatever is kept from before
+ * npm run image -- [--out DIRECTORY] [--suite SUITE] [--runtimes SUITE] [--level N] [--refresh] [--force]
+ *   --out       where to write; default out
+ *   --suite     the Debian that it is made of; default bookworm, whatever this machine has
+ *   --runtimes  the Debian whose runc and crun it has; default sid, which has their mends first
+ *   --level     of zstd, 1 to 22; a higher one takes longer and gives a smaller initrd
+ *   --refresh   ask the package archive for newer versions
+ *   --force     build everything again, whatever is kept from before
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -28,6 +29,7 @@ import { inputKey, upToDate, writeManifest } from "./manifest.ts";
 import { smallNode } from "./node.ts";
 import { findFile, findKernel, unpackPackages } from "./packages.ts";
 import { partSizes, sizeReport } from "./report.ts";
+import { runtimesTree, unpackRuntimes } from "./runtimes.ts";
 import { squashfsImage } from "./squashfs.ts";
 import { Toolchain } from "./toolchain.ts";
 import { Tree } from "./tree.ts";
@@ -66,6 +68,7 @@ async function main(): Promise<void> {
     options: {
       out: { type: "string", default: path.join(root, "out") },
       suite: { type: "string", default: image.defaultSuite },
+      runtimes: { type: "string", default: image.runtimes.suite },
       level: { type: "string", default: String(image.compression.default) },
       refresh: { type: "boolean", default: false },
       force: { type: "boolean", default: false },
@@ -86,6 +89,7 @@ async function main(): Promise<void> {
   const wanted = [names.kernelPackage, ...image.packages.map((pick) => pick.name)];
   const options = { cache, suite: values.suite, refresh: values.refresh, say };
   const unpacked = await unpackPackages(wanted, options);
+  const runtimePackages = await unpackRuntimes({ ...options, suite: values.runtimes });
   const toolchain = await Toolchain.open(options);
   const compiled = await compile(root, names.nodePackage, toolchain);
   const nodeSource = path.join(root, "node_modules", names.nodePackage, "bin/node");
@@ -102,6 +106,7 @@ async function main(): Promise<void> {
     unpacked,
     kernel: { release: kernel.release, modules },
     node,
+    runtimes: await runtimesTree(runtimePackages, names.multiarch, cache, toolchain),
     compiled,
     agent: { ...agent, cache: await codeCache(nodeSource, agent.code) },
     applets: applets.toString().trim().split("\n"),
@@ -136,7 +141,12 @@ async function main(): Promise<void> {
   say("writing the disk");
   await writeDisk(full, path.join(out, "rootfs.ext4"), timestamp, toolchain);
   const sizes = partSizes(full);
-  writeManifest(out, key, { kernelRelease: kernel.release, packages: unpacked, parts: sizes });
+  writeManifest(out, key, {
+    kernelRelease: kernel.release,
+    packages: unpacked,
+    runtimes: { suite: values.runtimes, packages: runtimePackages },
+    parts: sizes,
+  });
   process.stderr.write(sizeReport(sizes, out));
   say(`done: ${out}`);
 }

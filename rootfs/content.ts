@@ -15,6 +15,7 @@ export interface Parts {
   readonly unpacked: readonly Unpacked[];
   readonly kernel: { readonly release: string; readonly modules: KernelModules };
   readonly node: Buffer;
+  readonly runtimes: Tree;
   readonly agent: Bundle & { readonly cache: Buffer };
   readonly compiled: Compiled;
   /** Names of busybox's applets. */
@@ -48,6 +49,8 @@ export function rootTree(parts: Parts): Tree {
   for (const [where, text] of Object.entries(image.files))
     tree.file(where, Buffer.from(text), "configuration");
   addLibraries(tree, parts.unpacked, image.architectures[parts.architecture].multiarch);
+  // After the image's own libraries, which are not theirs.
+  tree.add(parts.runtimes);
   return tree;
 }
 
@@ -96,7 +99,7 @@ function addOwn(tree: Tree, compiled: Compiled, name: keyof typeof image.ownProg
   tree.copy(image.ownPrograms[name], compiled.programs[name], "init and vsockexec");
 }
 
-function addPackage(tree: Tree, pick: image.PackagePick, unpacked: readonly Unpacked[]): void {
+export function addPackage(tree: Tree, pick: image.PackagePick, unpacked: readonly Unpacked[]): void {
   for (const file of pick.files) {
     const source = findFile(unpacked, pick.name, file);
     const where = file.startsWith("etc/") ? file : `usr/${file}`;

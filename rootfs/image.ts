@@ -53,8 +53,6 @@ export const architectures: Record<
 
 export const packages: readonly PackagePick[] = [
   { name: "busybox-static", files: ["bin/busybox"] },
-  { name: "runc", files: ["sbin/runc"] },
-  { name: "crun", files: ["bin/crun"] },
   { name: "iproute2", files: ["bin/ip"] },
   { name: "e2fsprogs", files: ["sbin/mke2fs", "sbin/mkfs.ext4", "sbin/e2fsck", "etc/mke2fs.conf"] },
   { name: "dmsetup", files: ["sbin/dmsetup"] },
@@ -64,6 +62,28 @@ export const packages: readonly PackagePick[] = [
   { name: "libstdc++6", files: [] },
   { name: "libatomic1", files: [] },
 ];
+
+/**
+ * The programs that make containers. They are what a hostile image meets first, and their mends reach Debian's stable
+ * releases late or never (docs/security.md), so they come from where all of them arrive first; another suite with
+ * --runtimes. They are built for that suite's C library, which the rest of the image has not: with it and what else they
+ * need, they are kept apart from everything else.
+ */
+export const runtimes: {
+  readonly suite: string;
+  readonly packages: readonly PackagePick[];
+  /** Their dynamic loader and libraries, in the image: nothing else looks there. */
+  readonly directory: string;
+} = {
+  suite: "sid",
+  packages: [
+    { name: "runc", files: ["sbin/runc"] },
+    { name: "crun", files: ["bin/crun"] },
+  ],
+  directory: "usr/lib/oci-runtimes",
+};
+/** What the runtimes' libraries are called in the size report. */
+export const runtimeLibraries = "runtimes' libraries";
 
 /** Applets of busybox that get no link: PID 1 is ours, and a package manager has nothing to manage. */
 export const excludedApplets: readonly string[] = [
@@ -176,7 +196,13 @@ export const firstStages = {
  */
 export const layers: readonly { readonly name: string; readonly parts?: readonly string[] }[] = [
   { name: "0-node", parts: ["Node"] },
-  { name: "1-debian", parts: ["shared libraries", "kernel modules", ...packages.map(({ name }) => name)] },
+  {
+    name: "1-debian",
+    parts: [
+      ...["shared libraries", "kernel modules", runtimeLibraries],
+      ...[...packages, ...runtimes.packages].map(({ name }) => name),
+    ],
+  },
   { name: "2-own" },
 ];
 

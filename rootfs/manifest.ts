@@ -22,6 +22,8 @@ export interface Manifest {
   readonly parts: readonly PartSize[];
   /** Debian packages with their versions, for those who must know what is in an image. */
   readonly packages: Record<string, string>;
+  /** Those of runc and crun, with the libraries that they alone use. */
+  readonly runtimes: { readonly suite: string; readonly packages: Record<string, string> };
 }
 
 /** One hash over everything that goes in: a build with the same key would write the same bytes. */
@@ -52,16 +54,26 @@ export function upToDate(out: string, key: string): boolean {
 export function writeManifest(
   out: string,
   key: string,
-  facts: { kernelRelease: string; packages: readonly Unpacked[]; parts: readonly PartSize[] },
+  facts: {
+    kernelRelease: string;
+    packages: readonly Unpacked[];
+    runtimes: { suite: string; packages: readonly Unpacked[] };
+    parts: readonly PartSize[];
+  },
 ): void {
   const manifest: Manifest = {
     key,
     kernelRelease: facts.kernelRelease,
     sizes: Object.fromEntries(outputs.map((name) => [name, sizeOf(out, name) ?? 0])),
     parts: facts.parts,
-    packages: Object.fromEntries(facts.packages.map(({ name, version }) => [name, version])),
+    packages: versionsOf(facts.packages),
+    runtimes: { suite: facts.runtimes.suite, packages: versionsOf(facts.runtimes.packages) },
   };
   writeFileSync(path.join(out, "image.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+function versionsOf(packages: readonly Unpacked[]): Record<string, string> {
+  return Object.fromEntries(packages.map(({ name, version }) => [name, version]));
 }
 
 function sizeOf(out: string, name: string): number | undefined {

@@ -52,13 +52,15 @@ export interface PackageOptions {
  * installing anything. What is there already is not asked for again, so a build without a change needs no network.
  *
  * @throws AgentError HELPER_FAILED that says what to do, e.g. to check the network.
+ * @param list what they are, in words that it says; keeps the answer of the archive.
  */
 export async function unpackPackages(
   wanted: readonly string[],
   options: PackageOptions,
+  list = "packages",
 ): Promise<Unpacked[]> {
   const rule = [followed.source, ...wanted];
-  const files = await packageFiles("packages", rule, options, async (archive) =>
+  const files = await packageFiles(list, rule, options, async (archive) =>
     archive.files(await withLibraries(archive, wanted)),
   );
   const unpacked: Unpacked[] = [];
@@ -67,7 +69,7 @@ export async function unpackPackages(
     const [name = "", version = ""] = path.basename(file).split("_");
     const directory = path.join(options.cache, "unpacked", path.basename(file, ".deb"));
     if (!isUnpacked(directory)) {
-      if (!told) options.say("unpacking packages");
+      if (!told) options.say(`unpacking ${list}`);
       told = true;
       await unpack(file, directory);
     }

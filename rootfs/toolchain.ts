@@ -15,7 +15,10 @@ import path from "node:path";
 import { run } from "./command.ts";
 import { isUnpacked, type PackageOptions, packageFiles, recordUnpacked } from "./packages.ts";
 
-const packages = ["g++", "gcc", "make", "binutils", "busybox-static", "e2fsprogs", "squashfs-tools", "zstd"];
+const packages = [
+  ...["g++", "gcc", "make", "binutils", "patchelf", "busybox-static"],
+  ...["e2fsprogs", "squashfs-tools", "zstd"],
+];
 /** What the makefiles call besides; busybox does it. */
 const tools = ["sh", "mkdir"];
 const extract =

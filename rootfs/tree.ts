@@ -51,6 +51,11 @@ export class Tree {
     return tree;
   }
 
+  /** Takes over what another has. */
+  add(other: Tree): void {
+    for (const [where, node] of other.#nodes) if (node.type !== "directory") this.#put(where, node);
+  }
+
   /** This tree without the files of another. */
   without(other: Tree): Tree {
     const tree = new Tree();

@@ -67,12 +67,20 @@ const OUT: OptionDescription<string> = {
 const SUITE: OptionDescription<string> = {
   name: "suite",
   value: "NAME",
-  read: (text, what) => {
-    if (/^[a-z]+$/.test(text)) return text;
-    throw new UsageError(`${what}: expected the name of a suite, such as bookworm`);
-  },
+  read: readSuite,
   help: "of Debian, whose packages it is made of (default bookworm)",
 };
+const RUNTIMES: OptionDescription<string> = {
+  name: "runtimes",
+  value: "NAME",
+  read: readSuite,
+  help: "the suite of Debian whose runc and crun it has (default sid)",
+};
+
+function readSuite(text: string, what: string): string {
+  if (/^[a-z]+$/.test(text)) return text;
+  throw new UsageError(`${what}: expected the name of a suite, such as bookworm`);
+}
 
 export const verb: Verb = {
   operands: [],
@@ -81,15 +89,18 @@ export const verb: Verb = {
   options: [
     OUT,
     SUITE,
+    RUNTIMES,
     LEVEL,
     { name: "refresh", help: "ask the package archive for newer versions" },
     { name: "force", help: "build everything again, whatever is kept from before" },
   ],
   async run(found) {
-    const [out, suite, level] = [found.read(OUT), found.read(SUITE), found.read(LEVEL)];
+    const [out, level] = [found.read(OUT), found.read(LEVEL)];
+    const [suite, runtimes] = [found.read(SUITE), found.read(RUNTIMES)];
     return await buildImage([
       ...(out === undefined ? [] : ["--out", out]),
       ...(suite === undefined ? [] : ["--suite", suite]),
+      ...(runtimes === undefined ? [] : ["--runtimes", runtimes]),
       ...(level === undefined ? [] : ["--level", String(level)]),
       ...["refresh", "force"].filter((name) => found.has(name)).map((name) => `--${name}`),
     ]);

@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
 import tap, { test } from "tap";
+import type { Manifest } from "../../rootfs/manifest.ts";
+import { root } from "../rootfs/image.ts";
 import { boot, type Run, shell } from "./vm.ts";
 
 // A boot takes 3 s on an idle machine; this one may be busy.
@@ -76,9 +79,13 @@ test("initrd: the system is ready when the command runs, and off when it ends", 
 
 test("initrd: runc and crun run containers, with a pivot of the root", async (t) => {
   for (const runtime of ["runc", "crun"]) {
-    const run = await boot(t, { init: shell(container(runtime)) });
+    const version = `echo version=$(${runtime} --version | head -n 1)`;
+    const run = await boot(t, { init: shell(`${version}\n${container(runtime)}`) });
     t.equal(printed(run, "out"), `of-${runtime}-1`, run.console);
     t.equal(printed(run, "code"), "5");
+    const { runtimes } = JSON.parse(readFileSync(`${root}/out/image.json`, "utf8")) as Manifest;
+    const [upstream = ""] = (runtimes.packages[runtime] ?? "").split("-");
+    t.equal(printed(run, "version")?.trim(), `${runtime} version ${upstream}`, "which image.json names");
   }
 });
 

@@ -63,6 +63,8 @@ export async function attackFromContainer(t: Test, guest: VmGuest, host: RawHost
     ]) {
       const mounts = [
         { destination: "/proc", type: "proc", source: "proc" },
+        // runc since 1.3.6 makes no links in a /dev of the root that has them already.
+        { destination: "/dev", type: "tmpfs", source: "tmpfs" },
         { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "ro"] },
       ];
       const linux = { namespaces: namespaces.map((type) => ({ type })) };
@@ -73,6 +75,21 @@ export async function attackFromContainer(t: Test, guest: VmGuest, host: RawHost
     const got = answers(await outputOf("/bin/lift-limit", 64 * 1024 * 1024));
     t.match(got, { unshare: "works", mount: "works", "memory.max": "EPERM", descendants: "EPERM" });
     t.match(got, { mkdir: "EAGAIN", made: "1024" }, "and cgroups come to an end");
+  });
+
+  await t.test("a root whose /dev is a link brings no devices into the VM's directories", async (t) => {
+    const [root, target] = ["/run/linked-root", "/run/linked-target"];
+    await guest.output(
+      host,
+      `mkdir -p ${root}/proc ${target}; cp -a ${guest.rootfs}/bin ${root}/bin; ln -s ${target} ${root}/dev`,
+    );
+    // Made or refused, as the runtime likes.
+    await host.request(
+      "Create",
+      createBody("linked", "/run/gcs/c/linked", { rootfs: root, args: ["/bin/true"], extra: { mounts: [] } }),
+    );
+    t.equal(await guest.output(host, `ls -A ${target}; rm -r ${root} ${target}`), "");
+    await host.request("DeleteContainerState", { ContainerId: "linked" });
   });
 
   await t.test("a command line of 60 GiB costs the agent nothing", async (t) => {
