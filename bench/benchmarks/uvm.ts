@@ -13,6 +13,8 @@ import type { Benchmark } from "../world.ts";
 
 const root = `${import.meta.dirname}/../..`;
 
+/** crun is the default of our own host. */
+type Runtime = "crun" | "runc";
 type Stage = Exclude<BootStage, "kernel"> | "output";
 const stages: readonly (readonly [Stage, string])[] = [
   ["init", "boot: until /init dials the host"],
@@ -24,10 +26,11 @@ const stages: readonly (readonly [Stage, string])[] = [
 export const uvm: Benchmark = async (world) => {
   const parts = await builtParts();
   const boots: Record<Stage, number>[] = [];
-  const lives: number[] = [];
+  const lives: Record<Runtime, number[]> = { crun: [], runc: [] };
   for (let boot = 0; boot < (world.quick ? 1 : 3); boot++) {
     world.progress(`booting, ${boot + 1}`);
-    boots.push(await bootOnce(lives));
+    boots.push(await bootOnce("crun", lives.crun));
+    await bootOnce("runc", lives.runc);
   }
   const at = (stage: Stage) => median(boots.map((times) => times[stage]));
   let before = 0;
@@ -39,7 +42,8 @@ export const uvm: Benchmark = async (world) => {
   const line = (name: string, title: string, unit: string, value: number) =>
     lines.push({ name, title, unit, value });
   line("uvm.boot", "boot: QEMU's start to a container's first output", "ms", at("output"));
-  line("uvm.life", "container life in the virtual machine", "ms", median(lives));
+  line("uvm.life", "container life in the virtual machine", "ms", median(lives.crun));
+  line("uvm.life.runc", "container life there with runc", "ms", median(lives.runc));
   for (const { part, packed } of parts)
     line(`uvm.size.${part}`, `image: ${part}, packed`, "MB", packed / 1e6);
   return lines;
@@ -64,12 +68,13 @@ async function builtParts(): Promise<readonly Part[]> {
 }
 
 /** @param lives takes the times of the lives after the first. */
-async function bootOnce(lives: number[]): Promise<Record<Stage, number>> {
+async function bootOnce(ociRuntime: Runtime, lives: number[]): Promise<Record<Stage, number>> {
   const start = performance.now();
   const times: Partial<Record<BootStage, number>> = {};
   const vm = await QemuUvm.start({
     kernel: `${root}/out/vmlinux`,
     initrd: `${root}/out/initrd.img`,
+    ociRuntime,
     onStage: (stage) => {
       times[stage] ??= performance.now() - start;
     },

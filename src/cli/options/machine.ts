@@ -59,7 +59,7 @@ export const OCI_RUNTIME: OptionDescription<string> = {
   value: "NAME",
   read: readRuntime,
   completes: ["runc", "crun"],
-  help: "runc, crun, or the path of one like them (default runc)",
+  help: "runc, crun, or the path of one like them (default crun, but with\n--local runc)",
 };
 
 /** Behind a lone "--" stands what /init gets, which is not the caller's. */

@@ -9,7 +9,7 @@ import {
   type PersistentMemory,
   type QemuConfig,
 } from "../../uvm/qemu/config.ts";
-import { QemuUvm, type QemuUvmOptions } from "../../uvm/qemu/qemu-uvm.ts";
+import { DEFAULT_OCI_RUNTIME, QemuUvm, type QemuUvmOptions } from "../../uvm/qemu/qemu-uvm.ts";
 import type { CallOptions } from "../cow.ts";
 import { attachment, networkAdapter, type VirtualMachineDocument } from "../documents/document-parts.ts";
 import { parseStrictly } from "../documents/strict.ts";
@@ -89,7 +89,7 @@ export class QemuDriver implements UtilityVmDriver {
       ...(onStage !== undefined && { onStage }),
       ...options,
     });
-    return new QemuRunningVm(uvm, ociRuntime ?? "runc", memoryOf(document));
+    return new QemuRunningVm(uvm, ociRuntime ?? DEFAULT_OCI_RUNTIME, memoryOf(document));
   }
 
   /** @throws AgentError NOT_SUPPORTED, INVALID_ARGUMENT, SPAWN_FAILED */
