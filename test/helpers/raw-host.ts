@@ -69,13 +69,13 @@ export class RawHost {
     await listener?.close();
   }
 
-  /** Listens on the bridge port (once) and waits for the agent's next dial. */
-  async accept(): Promise<void> {
+  /** Listens on the bridge port (once) and waits for the agent's next dial, which may first have to boot. */
+  async accept(withinMs?: number): Promise<void> {
     const dialled = new Promise<Duplex>((resolve) => {
       this.#onDial = resolve;
     });
     if (!this.#listeners.has(BRIDGE_PORT)) await this.listen(BRIDGE_PORT, (stream) => this.#onDial(stream));
-    this.#bridge = await withDeadline(dialled, "the agent's dial");
+    this.#bridge = await withDeadline(dialled, "the agent's dial", withinMs);
     const decoder = new FrameDecoder({ maximumSize: 64 * 1024 });
     const bridge = this.#bridge;
     bridge.on("error", () => {});

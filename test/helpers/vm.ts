@@ -63,7 +63,7 @@ export async function bootVm(directory: string, ociRuntime = "runc"): Promise<Vm
     });
   });
   const host = new RawHost(vm.transport);
-  const dialled = host.accept();
+  const dialled = host.accept(BOOT_TIMEOUT_MS);
   try {
     await vm.start();
     await dialled;
