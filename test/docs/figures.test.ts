@@ -129,11 +129,11 @@ test("no document has a figure that nothing answers for", async (t) => {
 });
 
 /** Held against the image that was built. */
-const IMAGE_SIZES = ["under 45 MB"];
+const IMAGE_SIZES = ["under 48 MB"];
 
 test("the image is as small as README says", async (t) => {
   const { sizes } = JSON.parse(readFileSync(`${root}out/image.json`, "utf8"));
-  t.ok(sizes["initrd.img"] < 45e6, `${sizes["initrd.img"]} bytes`);
+  t.ok(sizes["initrd.img"] < 48e6, `${sizes["initrd.img"]} bytes`);
 });
 
 test("the page of measurements says when and on what each table was measured", async (t) => {

@@ -38,10 +38,8 @@ static long call_compat(long number, long first, long second, long third) {
 
 // Where the kernel does not open it, the instruction is a fault.
 static void tell_compat(const char *name, long number, long first, long second) {
-    if (sigsetjmp(without_door, 1) == 0)
-        tell(name, call_compat(number, first, second, 0));
-    else
-        printf("%s absent\n", name);
+    if (sigsetjmp(without_door, 1) == 0) tell(name, call_compat(number, first, second, 0));
+    else printf("%s absent\n", name);
 }
 #endif
 
