@@ -63,6 +63,8 @@ export async function startUtilityVm(
 /** A guest that began and did not get there: where to look next. */
 function withBootHint(error: unknown, consoleFile: string | undefined): unknown {
   if (!(error instanceof AgentError) || !/console/.test(error.message)) return error;
+  // What was given was wrong: nothing has begun.
+  if (error.code === "INVALID_ARGUMENT") return error;
   const hint =
     consoleFile === undefined
       ? "--console FILE keeps all that its kernel prints, --append TEXT adds to the kernel's command line"
