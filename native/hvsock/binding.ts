@@ -3,6 +3,17 @@ import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { AgentError } from "../../src/common/errors.ts";
 
+export interface RootFile {
+  /** st_mode, stat(2). */
+  readonly mode: number;
+  /** st_uid. */
+  readonly owner: number;
+  /** Bytes, as stat says. */
+  readonly size: number;
+  /** Of a regular file; as many as were asked for, at most. */
+  readonly bytes: Buffer;
+}
+
 /** Watches one descriptor on the event loop; see Poll in src/addon_poll.cc. Close it before the descriptor. */
 export interface NativePoll {
   start(events: number): void;
@@ -91,7 +102,7 @@ export interface Binding {
     root: string,
     path: string,
     maximum: number,
-    callback: (error: Error | null, file?: { mode: number; size: number; bytes: Buffer } | null) => void,
+    callback: (error: Error | null, file?: RootFile | null) => void,
   ): void;
 }
 

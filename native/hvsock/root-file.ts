@@ -1,13 +1,6 @@
-import { binding } from "./binding.ts";
+import { binding, type RootFile } from "./binding.ts";
 
-export interface RootFile {
-  /** st_mode, stat(2). */
-  readonly mode: number;
-  /** Bytes, as stat says. */
-  readonly size: number;
-  /** Of a regular file; as many as were asked for, at most. */
-  readonly bytes: Buffer;
-}
+export type { RootFile };
 
 /**
  * A file of a root file system whose content is not trusted: links are followed as a process whose root it is would

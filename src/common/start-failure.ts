@@ -37,8 +37,12 @@ const WORDS: readonly (readonly [pattern: RegExp, failure: StartFailure])[] = [
     /open executable: |the path `.*` (exists but it )?(isn't|is not)|^open `.*`: Not a directory$/s,
     "COMMAND_NOT_EXECUTABLE",
   ],
-  // runc: exec /x: exec format error; crun: exec container process `/x`: Exec format error
-  [/\bexec( container process)? .*: exec format error|^exec: Exec format error/is, "COMMAND_NOT_EXECUTABLE"],
+  // runc: exec /x: exec format error; permission denied, which the user has not, or on a file system without execution;
+  // crun: exec container process `/x`: Exec format error
+  [
+    /\bexec( container process)? .*: (exec format error|permission denied|operation not permitted)|^exec: Exec format error/is,
+    "COMMAND_NOT_EXECUTABLE",
+  ],
   // runc: chdir to cwd ("/x") set in config.json failed; crun: chdir `/x`, since 1.14.1 chdir to `/x`
   [/chdir to cwd \("|\bchdir (to )?`|Cwd must be an absolute path/, "INVALID_WORKING_DIRECTORY"],
   [/current working directory is outside of container/, "INVALID_WORKING_DIRECTORY"],

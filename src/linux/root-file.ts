@@ -10,6 +10,8 @@ import { AgentError } from "../common/errors.ts";
 import { isSystemError } from "../common/system-error.ts";
 
 export const MAXIMUM_FILE_SIZE = 1024 * 1024;
+/** Bytes of a file that the runtime is left to read: of short lines it takes milliseconds, and crun holds a line whole. */
+const MAXIMUM_RUNTIMES_FILE_SIZE = 16 * 1024 * 1024;
 /** Milliseconds. A file of a mebibyte takes a few, from a slow disk some hundred. */
 const DEADLINE_MS = 5_000;
 /** Reads under way, each on a thread: a root that hangs holds so many, and the others go on. */
@@ -33,10 +35,8 @@ export async function readLinesInRoot(root: string, path: string): Promise<strin
   checkKind(path, file);
   const size = Math.max(file.size, file.bytes.length);
   if (size > MAXIMUM_FILE_SIZE) {
-    throw new AgentError(
-      "INVALID_DATA",
-      `the container's ${path} has ${size > file.bytes.length ? size : `more than ${MAXIMUM_FILE_SIZE}`} bytes; at most ${MAXIMUM_FILE_SIZE} are read: give user and group as numbers`,
-    );
+    const shown = size > file.bytes.length ? String(size) : `more than ${MAXIMUM_FILE_SIZE}`;
+    throw tooLarge(path, shown, ": give user and group as numbers");
   }
   return file.bytes
     .toString("latin1")
@@ -46,9 +46,9 @@ export async function readLinesInRoot(root: string, path: string): Promise<strin
 
 /**
  * For files that the runtime opens by itself, and would wait for, or read without end.
- * @throws AgentError INVALID_DATA for what is there and no regular file; SYSTEM_CALL_FAILED after 5 s.
+ * @throws AgentError INVALID_DATA for what is there and no regular file, or larger than 16 MiB; SYSTEM_CALL_FAILED after 5 s.
  */
-export async function refuseSpecialFile(root: string, path: string): Promise<void> {
+export async function checkRuntimesFile(root: string, path: string): Promise<void> {
   let file: RootFile | undefined;
   try {
     file = await read(root, path, 0);
@@ -57,7 +57,10 @@ export async function refuseSpecialFile(root: string, path: string): Promise<voi
     if (error instanceof AgentError && isSystemError(error.cause)) return;
     throw error;
   }
-  if (file !== undefined) checkKind(path, file);
+  if (file === undefined) return;
+  checkKind(path, file);
+  if (file.size <= MAXIMUM_RUNTIMES_FILE_SIZE) return;
+  throw tooLarge(path, String(file.size), `, and at most ${MAXIMUM_RUNTIMES_FILE_SIZE} by the runtime`);
 }
 
 /**
@@ -75,6 +78,22 @@ export async function readHeadInRoot(
     return (await read(root, path, maximum)) ?? "absent";
   } catch (error) {
     if (error instanceof AgentError && isSystemError(error.cause)) return "unknown";
+    throw error;
+  }
+}
+
+/**
+ * What is at a path of the root, behind its links.
+ * @returns such as "a directory"; undefined where nothing is, and where the kernel refuses to look.
+ * @throws AgentError SYSTEM_CALL_FAILED when there is no answer within 5 s.
+ */
+export async function kindInRoot(root: string, path: string): Promise<string | undefined> {
+  try {
+    const file = await read(root, path, 0);
+    return file === undefined ? undefined : (specialKind(file) ?? "a regular file");
+  } catch (error) {
+    if (error instanceof AgentError && isSystemError(error.cause, "ELOOP")) return "a link in a circle";
+    if (error instanceof AgentError && isSystemError(error.cause)) return undefined;
     throw error;
   }
 }
@@ -135,6 +154,13 @@ function noAnswer(path: string): AgentError {
   return new AgentError(
     "SYSTEM_CALL_FAILED",
     `reading the container's ${path} took more than ${DEADLINE_MS} ms: its file system does not answer`,
+  );
+}
+
+function tooLarge(path: string, bytes: string, more: string): AgentError {
+  return new AgentError(
+    "INVALID_DATA",
+    `the container's ${path} has ${bytes} bytes; at most ${MAXIMUM_FILE_SIZE} are read${more}`,
   );
 }
 

@@ -1,6 +1,15 @@
 /** What a host is told of a process that could not be started, and what becomes of its container. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import t from "tap";
 import type { ErrorCode } from "../../src/common/errors.ts";
 import { errorFromResponse, HResult, toSigned } from "../../src/protocol/hresult.ts";
@@ -12,6 +21,8 @@ import { copyRootfs } from "../helpers/rootfs.ts";
 const code = (name: keyof typeof HResult) => toSigned(HResult[name]);
 /** A frame of JavaScript, or a line of its own. */
 const TRACE = /\n|\.ts:\d|file:\/\//;
+
+const STRANGER = { uid: 1000, gid: 1000 };
 
 /** The head of one that wants a dynamic linker. */
 function dynamicProgram(linker: string): Buffer {
@@ -27,6 +38,12 @@ function dynamicProgram(linker: string): Buffer {
   made.writeBigUInt64LE(BigInt(linker.length + 1), 64 + 32);
   made.write(linker, 200);
   return made;
+}
+
+/** @param make default an empty file */
+function replace(path: string, make = (at: string): unknown => writeFileSync(at, "")): void {
+  rmSync(path, { recursive: true, force: true });
+  make(path);
 }
 
 await t.test("processes that cannot be started", { timeout: 180_000 }, async (t) => {
@@ -62,10 +79,19 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
     linked: dynamicProgram("/plain"),
     scripted: dynamicProgram("/good"),
     deep: "#!/good\n",
+    owners: "#!/own/sh\n",
+    ownersLinked: dynamicProgram("/own/sh"),
+    notOwners: "#!/own/ours\n",
     good: "#!/bin/sh -e\nexit 0\n",
   };
   for (const [name, content] of Object.entries(programs))
     writeFileSync(`${rootfs}/${name}`, content, { mode: 0o755 });
+  mkdirSync(`${rootfs}/own`);
+  for (const [name, mode] of [
+    ["sh", 0o700],
+    ["ours", 0o655],
+  ] as const)
+    writeFileSync(`${rootfs}/own/${name}`, busybox, { mode });
   symlinkSync("loop", `${rootfs}/loop`);
   execFileSync("mkfifo", ["-m", "755", `${rootfs}/fifo`]);
   execFileSync("mknod", ["-m", "755", `${rootfs}/device`, "c", "1", "3"]);
@@ -123,10 +149,31 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
     [{ args: ["/queue"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/fifo" is a FIFO/],
     [{ args: ["/linked"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/plain" is not executable/],
     [{ args: ["/scripted"] }, "COMMAND_NOT_EXECUTABLE", /its interpreter "\/good" is no ELF file/],
+    [
+      { args: ["/owners"], user: STRANGER },
+      "COMMAND_NOT_EXECUTABLE",
+      /"\/own\/sh" is not executable for user 1000/,
+    ],
+    [
+      { args: ["/ownersLinked"], user: STRANGER },
+      "COMMAND_NOT_EXECUTABLE",
+      /"\/own\/sh" is not executable for user 1000/,
+    ],
+    [{ args: ["/notOwners"] }, "COMMAND_NOT_EXECUTABLE", /"\/own\/ours" is not executable for user 0/],
+    [
+      { args: ["/own/sh"], user: STRANGER },
+      "COMMAND_NOT_EXECUTABLE",
+      /^command "\/own\/sh" cannot be executed: /,
+    ],
+    [{ args: ["/own/ours"] }, "COMMAND_NOT_EXECUTABLE", /^command "\/own\/ours" cannot be executed: /],
     [{ cwd: "/plain" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain" cannot be used: /],
     [{ cwd: "/plain/x" }, "INVALID_WORKING_DIRECTORY", /^working directory "\/plain\/x" cannot be used: /],
     [{ cwd: "relative" }, "INVALID_WORKING_DIRECTORY", /^working directory "relative" cannot be used: /],
-    [{ user: { uid: 4_000_000_000, gid: 0 } }, "INVALID_USER", /^the user cannot be used: /],
+    [
+      { user: { uid: 4_000_000_000, gid: 0 } },
+      "INVALID_USER",
+      /^the user cannot be used: .*ids from 0 to 2147483647/,
+    ],
     [{ user: { username: "nonesuch" } }, "INVALID_ARGUMENT", /^user "nonesuch" is not in/],
   ];
 
@@ -136,6 +183,7 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
       t.equal(codeOf(reply), expected, JSON.stringify(process));
       t.match(reply.ErrorMessage, says);
       t.notMatch(reply.ErrorMessage, TRACE, "one line without a stack");
+      t.notMatch(reply.ErrorMessage, /failed.*(create|exec) failed/, "told once");
       t.notOk(existsSync(bundle("first")));
       const body = { ContainerId: "first" };
       for (const name of ["Start", "ShutdownForced", "DeleteContainerState"] as const)
@@ -162,6 +210,7 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
       t.equal(codeOf(reply), expected, JSON.stringify(process));
       t.match(reply.ErrorMessage, says);
       t.notMatch(reply.ErrorMessage, TRACE);
+      t.notMatch(reply.ErrorMessage, /failed.*(create|exec) failed/, "told once");
     }
     const fine = await host.request("ExecuteProcess", executeBody("c", execParameters(["/bin/true"])));
     t.equal(fine.Result, 0);
@@ -169,6 +218,88 @@ await t.test("processes that cannot be started", { timeout: 180_000 }, async (t)
       const reply = await host.request("ExecuteProcess", executeBody("c", execParameters(args)));
       const wait = { ContainerId: "c", ProcessId: reply.ProcessId, TimeoutInMs: 20_000 };
       t.match(await host.request("WaitForProcess", wait), { Result: 0, ExitCode: 0 }, args.join(" "));
+    }
+  });
+
+  await t.test("an image that leaves no place for what is mounted", async (t) => {
+    const broken: [what: string, make: (root: string) => void, says: RegExp][] = [
+      [
+        "etc-file",
+        (root) => replace(`${root}/etc`),
+        /\/etc is a regular file, not a directory: \/etc\/hostname/,
+      ],
+      [
+        "etc-fifo",
+        (root) => replace(`${root}/etc`, (path) => execFileSync("mkfifo", [path])),
+        /\/etc is a FIFO, not a directory/,
+      ],
+      [
+        "etc-circle",
+        (root) => replace(`${root}/etc`, (path) => symlinkSync("etc", path)),
+        /\/etc is a link in a circle/,
+      ],
+      [
+        "etc-to-file",
+        (root) => replace(`${root}/etc`, (path) => symlinkSync("plain", path)),
+        /\/etc is a regular file, not a directory/,
+      ],
+      [
+        "hosts-directory",
+        (root) => replace(`${root}/etc/hosts`, (path) => mkdirSync(path)),
+        /\/etc\/hosts is a directory: a file cannot be mounted there/,
+      ],
+      [
+        "resolv-circle",
+        (root) => replace(`${root}/etc/resolv.conf`, (path) => symlinkSync("resolv.conf", path)),
+        /\/etc\/resolv.conf is a link in a circle/,
+      ],
+      [
+        "dev-file",
+        (root) => replace(`${root}/dev`),
+        /\/dev is a regular file, not a directory: tmpfs cannot/,
+      ],
+      [
+        "proc-file",
+        (root) => replace(`${root}/proc`),
+        /\/proc is a regular file, not a directory: proc cannot/,
+      ],
+      [
+        "proc-link",
+        (root) => replace(`${root}/proc`, (path) => symlinkSync("tmp", path)),
+        /\/proc is a symbolic link: proc is mounted on a directory alone/,
+      ],
+    ];
+    const make = (name: string, change: (root: string) => void) => {
+      const root = copyRootfs(`${agent.directory}/${name}`);
+      writeFileSync(`${root}/plain`, "x");
+      change(root);
+      return host.request("Create", createBody(name, bundle(name), { rootfs: root }));
+    };
+    for (const [name, change, says] of broken) {
+      const reply = await make(name, change);
+      t.match(reply, { Result: code("INVALID_DATA"), ErrorMessage: says }, name);
+      t.match(reply.ErrorMessage, /^the container's .*; change the image$/, "in the agent's own words");
+      t.notOk(existsSync(bundle(name)), "nothing is left");
+    }
+    // Links that lead somewhere in the root do, and what is not there is made.
+    const fine: [what: string, make: (root: string) => void][] = [
+      [
+        "etc-link",
+        (root) => {
+          renameSync(`${root}/etc`, `${root}/etc2`);
+          symlinkSync("/etc2", `${root}/etc`);
+        },
+      ],
+      ["etc-dangling", (root) => replace(`${root}/etc`, (path) => symlinkSync("nonesuch", path))],
+      ["no-etc", (root) => rmSync(`${root}/etc`, { recursive: true })],
+      [
+        "resolv-dangling",
+        (root) => replace(`${root}/etc/resolv.conf`, (path) => symlinkSync("../run/none/stub", path)),
+      ],
+    ];
+    for (const [name, change] of fine) {
+      t.match(await make(name, change), { Result: 0 }, name);
+      t.equal((await host.request("DeleteContainerState", { ContainerId: name })).Result, 0);
     }
   });
 

@@ -217,6 +217,11 @@ await t.test("users of a container", { timeout: 180_000 }, async (t) => {
     const all = ["alice", "nobody", "root:audio"].map((username) =>
       refused(t, { username }, words, code("INVALID_DATA")),
     );
+    // Who needs nothing of it: the runtime would read it all the same.
+    const left =
+      /the container's \/etc\/passwd has 419430400 bytes; at most 1048576 are read, and at most 16777216 by the runtime/;
+    for (const user of [undefined, { username: "1000:1000" }, { username: "1500" }, { uid: 0, gid: 0 }])
+      all.push(refused(t, user, left, code("INVALID_DATA")));
     await Promise.all(all);
     t.ok(memory() - before < 64 * 1024, "the agent does not hold it");
     // As lines the runtime can read them, and a number needs nothing of it.
@@ -225,6 +230,10 @@ await t.test("users of a container", { timeout: 180_000 }, async (t) => {
     t.equal(await as("1000:1000"), "1000 1000 1000");
     t.equal(await as("1500"), "1500 0 0", "without the groups that cannot be known");
     t.match(agent.log(), /a user's groups are unknown/);
+    reset();
+    writeFileSync(etc("passwd"), `${PASSWD}longest:x:9:9:${"x".repeat(70_000)}:/:\n`);
+    const line = /the user cannot be used: .*\/etc\/passwd has a line of 65536 bytes or more/;
+    await refused(t, { uid: 77, gid: 77 }, line, code("FAIL"));
     reset();
   });
 

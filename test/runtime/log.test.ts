@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { bundleOf, readBundle } from "../../src/runtime/runc/bundle-facts.ts";
 import { findExecFifo } from "../../src/runtime/runc/exec-fifo.ts";
-import { explainFailure, parseLogErrors } from "../../src/runtime/runc/log.ts";
+import { explainFailure, parseLogErrors, plainWords } from "../../src/runtime/runc/log.ts";
 import { isInitramfsRoot } from "../../src/runtime/runc/runc.ts";
 import { parseState, parseStates } from "../../src/runtime/runc/state.ts";
 
@@ -66,6 +66,7 @@ const startWords: readonly (readonly [text: string, code: string])[] = [
   ],
   ["open `/etc/passwd/x`: Not a directory", "COMMAND_NOT_EXECUTABLE"],
   ["exec /noformat: exec format error", "COMMAND_NOT_EXECUTABLE"],
+  [`exec failed: ${START}exec /closed: permission denied`, "COMMAND_NOT_EXECUTABLE"],
   ["exec container process `/noformat`: Exec format error", "COMMAND_NOT_EXECUTABLE"],
   [
     `exec failed: ${START}chdir to cwd ("/f") set in config.json failed: not a directory`,
@@ -190,5 +191,21 @@ test("only runtimes that are known to have it have an exec FIFO", (t) => {
   t.same(findExecFifo("/usr/bin/runc", undefined, "x"), { path: "/run/runc/x/exec.fifo", startReads: true });
   t.same(findExecFifo("crun", "/s", "x"), { path: "/s/x/exec.fifo", startReads: false });
   t.equal(findExecFifo("kata-runtime", "/s", "x"), undefined);
+  t.end();
+});
+
+test("what a person is told of a failure: the runtime's name and verb once, and no word of its insides", (t) => {
+  const start = `runc create failed: ${START}`;
+  t.equal(plainWords(`${start}exec: "x": no such file`), `${START}exec: "x": no such file`);
+  t.equal(plainWords("exec failed: container does not exist"), "container does not exist");
+  t.equal(plainWords("container does not exist"), "container does not exist");
+  t.match(
+    plainWords(`${start}unable to setup user: uids and gids must be in range 0-2147483647`),
+    /^the runtime takes user and group ids from 0 to 2147483647/,
+  );
+  t.match(
+    plainWords(`${start}unable to setup user: unable to find user 0: bufio.Scanner: token too long`),
+    /^the container's \/etc\/passwd has a line of 65536 bytes or more, which the runtime does not read$/,
+  );
   t.end();
 });

@@ -7,7 +7,7 @@ namespace hvsock {
 namespace {
 
 // readInRoot(root, path, maximum, callback)
-// callback(error | null, null | {mode, size, bytes}); null: there is no such file
+// callback(error | null, null | {mode, owner, size, bytes}); null: there is no such file
 Napi::Value ReadFileInRoot(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::string root = StringArgument(info, 0, "root");
@@ -32,6 +32,7 @@ Napi::Value ReadFileInRoot(const Napi::CallbackInfo& info) {
     }
     Napi::Object made = Napi::Object::New(env);
     made.Set("mode", Napi::Number::New(env, file.mode));
+    made.Set("owner", Napi::Number::New(env, file.owner));
     made.Set("size", Napi::Number::New(env, static_cast<double>(file.size)));
     made.Set("bytes", Napi::Buffer<char>::Copy(env, file.bytes.data(), file.bytes.size()));
     CallBack(env, *owned, {env.Null(), made});

@@ -53,6 +53,7 @@ void Read(const std::string& rootPath, const std::string& path, size_t maximum, 
   if (fstat(place.Get(), &status) == -1) ThrowErrno("fstat");
   result.found = true;
   result.mode = status.st_mode;
+  result.owner = status.st_uid;
   result.size = static_cast<uint64_t>(status.st_size);
   if (!S_ISREG(status.st_mode) || maximum == 0) return;
   // The very file that was looked at, whatever has its name by now. Opening a device would already be an act of

@@ -12,9 +12,10 @@ namespace hvsock {
 
 struct RootFile {
   bool found = false;
-  uint32_t mode = 0;  // st_mode: the kind of file
-  uint64_t size = 0;  // as stat says
-  std::string bytes;  // of a regular file, at most as many as asked for
+  uint32_t mode = 0;   // st_mode: the kind of file
+  uint32_t owner = 0;  // st_uid
+  uint64_t size = 0;   // as stat says
+  std::string bytes;   // of a regular file, at most as many as asked for
   int error = 0;
   const char* call = nullptr;  // a string literal, when error is not 0
 };

@@ -115,7 +115,8 @@ export class UvmContainer {
       // A core dump limit that was set on the container holds for what is executed in it, too.
       ...(initProcess.rlimits === undefined ? {} : { rlimits: initProcess.rlimits }),
     };
-    await refuseProgram(prepared, container.pid);
+    // What the runtime gives it where it says nothing.
+    await refuseProgram({ capabilities: initProcess.capabilities, ...prepared }, container.pid);
     const connections = await connectStdio(transport, ports, STDIO_DIAL);
     const executed = new UvmProcess(await container.execProcess(prepared, connections));
     this.processes.add(executed);

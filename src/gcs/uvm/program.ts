@@ -2,7 +2,7 @@
  * Whether the kernel will run a container's program. A runtime finds out only in execve(2), when it has already said that
  * all is well: its complaint comes as the program's own output, and its exit code as the program's.
  */
-import { readdirSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AgentError } from "../../common/errors.ts";
 import { describeStartFailure, type StartFailure } from "../../common/start-failure.ts";
@@ -11,6 +11,7 @@ import { type RootFile, readHeadInRoot, specialKind } from "../../linux/root-fil
 import type { OciProcess } from "../../runtime/runtime.ts";
 
 const EXECUTABLE_BITS = 0o111;
+const OWNERS_BIT = 0o100;
 
 /**
  * What runtimes read differently: crun takes a working directory from the root, and an empty name for the root itself.
@@ -38,13 +39,13 @@ export async function refuseProgram(process: OciProcess, initPid: number): Promi
       return;
     }
     if (linker !== undefined) {
-      const found = await findInterpreter(process, root, linker);
+      const found = await findInterpreter(process, initPid, linker);
       if (found !== undefined && !isElf(found.bytes)) throw refusal(process, `${found.name} is no ELF file`);
       return;
     }
     if (interpreter === undefined) return;
     if (scripts === MAXIMUM_SCRIPTS) throw refusal(process, "its interpreters are scripts without end");
-    file = await findInterpreter(process, root, interpreter);
+    file = await findInterpreter(process, initPid, interpreter);
   }
 }
 
@@ -54,17 +55,44 @@ interface Found extends RootFile {
 }
 
 /** @returns undefined where only the kernel can tell. @throws AgentError COMMAND_NOT_EXECUTABLE */
-async function findInterpreter(process: OciProcess, root: string, path: string): Promise<Found | undefined> {
+async function findInterpreter(
+  process: OciProcess,
+  initPid: number,
+  path: string,
+): Promise<Found | undefined> {
   // A relative one is looked for where the process will be.
   if (!path.startsWith("/")) return undefined;
-  const file = await readHeadInRoot(root, path, HEAD_SIZE);
+  const file = await readHeadInRoot(`/proc/${initPid}/root`, path, HEAD_SIZE);
   if (file === "unknown") return undefined;
   const name = `its interpreter ${JSON.stringify(path)}`;
   if (file === "absent") throw refusal(process, `${name} is not there`);
   const kind = specialKind(file);
   if (kind !== undefined) throw refusal(process, `${name} is ${kind}`);
   if ((file.mode & EXECUTABLE_BITS) === 0) throw refusal(process, `${name} is not executable`);
+  if (!mayExecute(process, file, initPid))
+    throw refusal(process, `${name} is not executable for user ${process.user?.uid ?? 0}`);
   return { ...file, name };
+}
+
+/**
+ * What the bits of a file's owner say. Groups and everybody's are left to the kernel, which knows the file's access
+ * list, too; acl(5). So is a process whose ids mean others: of another user namespace.
+ */
+function mayExecute({ user, capabilities }: OciProcess, { mode, owner }: RootFile, initPid: number): boolean {
+  const { effective } = (capabilities ?? {}) as { effective?: readonly string[] };
+  // The runtime starts it with these, whoever the user is.
+  if (effective?.includes("CAP_DAC_OVERRIDE") === true) return true;
+  if (userNamespace(initPid) !== userNamespace("self")) return true;
+  return (user?.uid ?? 0) === owner ? (mode & OWNERS_BIT) !== 0 : (mode & EXECUTABLE_BITS) !== OWNERS_BIT;
+}
+
+function userNamespace(process: number | "self"): string | undefined {
+  try {
+    return readlinkSync(`/proc/${process}/ns/user`);
+  } catch {
+    // It has ended, which whoever starts something in it finds out.
+    return undefined;
+  }
 }
 
 function refusal(

@@ -7,7 +7,7 @@
  * guest looks up the same ids, and knows no additional groups.
  */
 import { AgentError } from "../../common/errors.ts";
-import { asBytes, refuseSpecialFile } from "../../linux/root-file.ts";
+import { asBytes, checkRuntimesFile } from "../../linux/root-file.ts";
 import type { OciUser as User } from "../../runtime/runtime.ts";
 import { HIGHEST_ID, named, parseId, readGroups, readUsers, type UserEntry } from "./accounts.ts";
 
@@ -30,8 +30,8 @@ export interface UserContext {
  */
 export async function resolveUser(user: User | undefined, context: UserContext): Promise<User> {
   const { rootPath } = context;
-  // The runtime opens both, for HOME, and a FIFO would keep it until its deadline.
-  await Promise.all([refuseSpecialFile(rootPath, "/etc/passwd"), refuseSpecialFile(rootPath, "/etc/group")]);
+  // The runtime reads both, for HOME: a FIFO would keep it until its deadline, and what is large take its memory.
+  await Promise.all([checkRuntimesFile(rootPath, "/etc/passwd"), checkRuntimesFile(rootPath, "/etc/group")]);
   if (user === undefined) return context.fallback ?? { uid: 0, gid: 0 };
   const { username, additionalGroups, ...rest } = user;
   const found = username === undefined || username === "" ? undefined : await find(username, context);

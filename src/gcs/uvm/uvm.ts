@@ -14,6 +14,7 @@ import type { StdioPorts, Transport } from "../../stdio/transport.ts";
 import { writeBundle } from "./bundle.ts";
 import { type ExitType, UvmContainer } from "./container.ts";
 import type { ExternalCommand } from "./external-command.ts";
+import { explainMountFailure } from "./mount-failure.ts";
 import { UvmMounts } from "./mounts.ts";
 import { UvmProcess } from "./process.ts";
 import { ProcessTable } from "./process-table.ts";
@@ -123,11 +124,17 @@ export class Uvm {
       );
       const bundle = await writeBundle(settings.bundlePath, spec, files);
       undo.push(`remove the bundle of ${id}`, () => bundle.remove());
-      const created = await runtime.createContainer(id, bundle.path, {
-        spec,
-        hostSockets: allowHostSockets || isPrivileged(spec),
-        cgroupNesting: CGROUP_NESTING,
-      });
+      const created = await runtime
+        .createContainer(id, bundle.path, {
+          spec,
+          hostSockets: allowHostSockets || isPrivileged(spec),
+          cgroupNesting: CGROUP_NESTING,
+        })
+        .catch(async (error: unknown) => {
+          const explained = await explainMountFailure(spec, error);
+          if (explained !== undefined) log.info({ err: error, cid: id }, "the runtime could not mount");
+          throw explained ?? error;
+        });
       undo.push(`delete container ${id}`, () => created.delete({ force: true }));
       await refuseProgram(spec.process, created.pid);
       const container = new UvmContainer({

@@ -13,7 +13,7 @@ import {
   type Supervisor,
 } from "../../linux/supervisor.ts";
 import { globalArguments } from "./args.ts";
-import { explainFailure } from "./log.ts";
+import { explainFailure, plainWords } from "./log.ts";
 
 export interface RuntimeCommandOptions {
   /** Name in PATH or path of the runtime: "runc", "crun", "/usr/local/bin/runc". */
@@ -85,7 +85,7 @@ export class RuntimeCommand {
       if (status.code === 0) return said;
       const failure = explainFailure(readLog(log), said, options.starts);
       const code = exitCodeOf(status);
-      const words = `${what} failed with exit code ${code}: ${failure.text}`;
+      const words = `${what} failed with exit code ${code}: ${plainWords(failure.text)}`;
       const kind = START_FAILURES.find((candidate) => candidate === failure.code);
       if (kind === undefined || options.starts === undefined) throw new AgentError(failure.code, words);
       throw new AgentError(kind, `${describeStartFailure(kind, options.starts)}: ${words}`);

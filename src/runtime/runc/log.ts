@@ -52,6 +52,33 @@ export function parseLogErrors(log: string): string[] {
   return errors;
 }
 
+/** What of runc's words says little to who has not read its source, and what is meant. */
+const clearer: readonly (readonly [pattern: RegExp, meant: string])[] = [
+  [
+    /^.*uids and gids must be in range 0-(\d+)/s,
+    "the runtime takes user and group ids from 0 to $1 (crun takes all of Linux's)",
+  ],
+  // Its scanner's bound, bufio.MaxScanTokenSize.
+  [
+    /^.*unable to find user .*: bufio\.Scanner: token too long/s,
+    "the container's /etc/passwd has a line of 65536 bytes or more, which the runtime does not read",
+  ],
+  [
+    /^.*unable to (?:find groups|get additional groups) .*: bufio\.Scanner: token too long/s,
+    "the container's /etc/group has a line of 65536 bytes or more, which the runtime does not read",
+  ],
+];
+
+/**
+ * A failure as a person is told it: without what the call says of itself ("runc create failed: "), since that is told
+ * with its exit code.
+ */
+export function plainWords(text: string): string {
+  const own = text.replace(/^(?:runc )?(?:create|exec|run|start) failed: /, "");
+  for (const [pattern, meant] of clearer) if (pattern.test(own)) return own.replace(pattern, meant);
+  return own;
+}
+
 export interface RuntimeFailure {
   readonly code: ErrorCode;
   /** The runtime's own words. */
