@@ -42,6 +42,7 @@ const FIGURES: readonly Figure[] = [
     source: "src/protocol/frame.ts",
     name: "MAXIMUM_SIZE_FROM_GUEST",
   },
+  { says: "in order, within 20 s", value: 20_000, source: "src/gcs/main.ts", name: "DEFECT_END_MS" },
   { says: "500 ms without bytes", value: 500, source: drain, name: "drainIdleMs" },
   { says: "5 s without progress", value: 5000, source: drain, name: "drainStallMs" },
   { says: "at most 5 s for the host to close", value: 5000, source: drain, name: "hostCloseMs" },
