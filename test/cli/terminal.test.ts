@@ -61,7 +61,7 @@ test("-it with standard input that is no terminal is refused at once, before any
   const nowhere = { env: { LCOW_STATE_DIRECTORY: "/nonexistent" } };
   for (const words of [
     ["run", "--local", "-it", "--", "/bin/cat"],
-    ["run", "-i", "--tty", "--kernel", "/nonexistent", "--", "/bin/cat"],
+    ["run", "-i", "--tty", "--kernel", import.meta.filename, "--", "/bin/cat"],
     ["exec", "-it", "name", "/bin/cat"],
     ["start", "-ait", "name"],
   ]) {
