@@ -31,7 +31,7 @@ status is the command's.`,
 
 async function boot(found: ParsedArguments): Promise<number> {
   const signals = new SignalForwarder(say);
-  const progress = new Progress({ times: found.has("times") });
+  const progress = new Progress({ times: found.has("times"), last: "starting the command" });
   let uvm: UtilityVm | undefined;
   try {
     uvm = await startUtilityVm(

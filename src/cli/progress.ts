@@ -16,9 +16,6 @@ const descriptions = {
   creating: "making the container",
   container: "the container runs",
 } as const;
-/** What happens on the way to it is this. */
-const meanwhile: Readonly<Partial<Record<Stage, string>>> = { negotiated: descriptions.creating };
-
 export type Stage = BootStage | keyof typeof descriptions;
 
 /** A person sees that it goes on, and the terminal is not kept busy. */
@@ -28,14 +25,19 @@ export class Progress {
   /** There is a terminal to show it on. */
   readonly isShown: boolean;
   readonly #times: boolean;
+  readonly #last: string;
   readonly #start = performance.now();
   #before = 0;
   #doing = "";
   #ticker: NodeJS.Timeout | undefined;
 
-  /** @param options.times prints a line a stage, instead of one that moves. */
-  constructor(options: { readonly times?: boolean } = {}) {
+  /**
+   * @param options.times prints a line a stage, instead of one that moves.
+   * @param options.last what goes on once the agent has negotiated; default the making of a container
+   */
+  constructor(options: { readonly times?: boolean; readonly last?: string } = {}) {
     this.#times = options.times === true;
+    this.#last = options.last ?? descriptions.creating;
     this.isShown = !this.#times && isatty(2) && process.env.TERM !== "dumb";
   }
 
@@ -46,7 +48,7 @@ export class Progress {
       this.#before = ms;
       printError(`lcow: ${(ms / 1000).toFixed(2).padStart(6)} s  (+${more} s)  ${descriptions[stage]}\n`);
     }
-    if (stage !== "container") this.show(meanwhile[stage] ?? descriptions[stage]);
+    if (stage !== "container") this.show(stage === "negotiated" ? this.#last : descriptions[stage]);
   }
 
   /** What goes on now. */

@@ -11,6 +11,7 @@ const options = { timeout: TIMEOUT_MS };
 
 if ((await buildImage()) !== 0) throw new Error("the image could not be built");
 
+const STAGES = /starting the kernel[\s\S]*agent starts[\s\S]*making the container/;
 const ERASE = "\r\x1b[K";
 
 /** What was shown one after the other on the line. */
@@ -19,7 +20,7 @@ function frames(text: string): string[] {
 }
 
 /** The line moved, told where it was, was taken away before anything else came, and nothing cleared the screen. */
-function checkLine(t: Test, text: string): void {
+function checkLine(t: Test, text: string, stages = STAGES): void {
   const shown = frames(text);
   t.ok(shown.length >= 10, `${shown.length} frames`);
   const seconds = shown.map((frame) => Number.parseFloat(frame));
@@ -29,7 +30,7 @@ function checkLine(t: Test, text: string): void {
     "time goes on",
   );
   t.ok(new Set(seconds).size >= 10, "it ticks within a stage");
-  t.match(shown.join("\n"), /starting the kernel[\s\S]*agent starts[\s\S]*making the container/);
+  t.match(shown.join("\n"), stages);
   t.notMatch(text, /\x1b\[2J|\x1b\[H|\x1bc/);
   t.equal(text.lastIndexOf("lcow: ") < text.lastIndexOf(ERASE), true, "at the end it is away");
 }
@@ -39,6 +40,16 @@ test("run: the line moves, and is away before the command writes", options, asyn
   t.equal(await screen.end(), 0, screen.text);
   checkLine(t, screen.text);
   t.ok(screen.text.endsWith(`${ERASE}hello\r\n`), JSON.stringify(screen.text.slice(-60)));
+});
+
+test("boot: the line moves, and is away before the machine's shell writes", options, async (t) => {
+  const screen = new OnTerminal(t, LCOW, ["boot", "--", "/bin/echo", "hello"], { cols: 90, rows: 30 });
+  t.equal(await screen.end(), 0, screen.text);
+  checkLine(t, screen.text, /starting the kernel[\s\S]*agent starts[\s\S]*starting the command/);
+  t.notMatch(screen.text, /container/);
+  t.ok(screen.text.endsWith(`${ERASE}hello\r\n`), JSON.stringify(screen.text.slice(-60)));
+  const piped = await lcow(t, ["boot", "--", "/bin/echo", "hello"]);
+  t.match(piped, { status: 0, stdout: "hello\n", stderr: /^$/ });
 });
 
 test("start: stages come from who keeps the machine; in a pipe there is nothing", options, async (t) => {

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import t, { test } from "tap";
-import { eventually, isAlive, TestService } from "./support.ts";
+import { eventually, isAlive, resultOf, TestService } from "./support.ts";
 
 t.setTimeout(600_000);
 
@@ -41,10 +41,10 @@ test("a start that fails in a machine, and a machine that is stopped", { timeout
   const service = new TestService(t);
   await service.start();
   await service.ok("create", "bad", "--", "/no/such");
-  t.match(await service.lcow(["start", "bad"]), { status: 127, stderr: /no such file/ });
+  t.match(await service.lcow(["start", "bad"]), { status: 127, stderr: /no such file/i });
   t.match(await service.ok("list"), /^bad +Container +Stopped \(start failed\)/m);
   t.match(await service.lcow(["exec", "bad", "true"]), { status: 125, stderr: /INVALID_STATE/ });
-  t.match(await service.lcow(["wait", "bad"]), { stderr: /no such file/ });
+  t.match(await service.lcow(["wait", "bad"]), { stderr: /no such file/i });
   await service.ok("rm", "bad");
 
   await service.ok("create", "c", "--", "sleep", "1000");
@@ -74,4 +74,27 @@ test("a start that fails in a machine, and a machine that is stopped", { timeout
   await service.ok("rm", "--force", "c");
   t.match(await starting, { status: 125 });
   await eventually(() => !isAlive(booting));
+});
+
+test("a start that is given up while its machine boots", { timeout: 300_000 }, async (t) => {
+  const service = new TestService(t);
+  await service.start();
+  await service.ok("create", "c", "--", "/bin/echo", "here");
+  for (const [words, signal, status] of [
+    [["start", "-a", "c"], "SIGINT", 130],
+    [["start", "-a", "c"], "SIGTERM", 143],
+    [["start", "c"], "SIGINT", -1],
+  ] as const) {
+    const client = service.spawn(words);
+    const ended = resultOf(client);
+    await eventually(() => qemuOf(service) > 0);
+    const booting = qemuOf(service);
+    client.kill(signal);
+    t.strictSame(await ended, { status, stdout: "", stderr: "" }, `${words.join(" ")}, ${signal}`);
+    await eventually(() => !isAlive(booting));
+    await eventually(async () => /^c +Container +\w+ \(start failed\)/m.test(await service.ok("list")));
+    t.match(await service.lcow(["exec", "c", "true"]), { status: 125, stderr: /INVALID_STATE/ });
+  }
+  t.strictSame(await service.lcow(["start", "-a", "c"]), { status: 0, stdout: "here\n", stderr: "" });
+  t.equal(service.keeperLogs(), "");
 });
