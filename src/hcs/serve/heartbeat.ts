@@ -14,7 +14,8 @@ export class Heartbeat {
 
   /**
    * @param guest absent while there is nobody to ask
-   * @param onChange told when it falls silent, and since when; and with undefined when it is heard again
+   * @param onChange told when it falls silent, and since when; and with undefined when it is heard again, which one that
+   *   is ended is not
    */
   constructor(guest: () => GuestConnection | undefined, onChange: (silentSince: number | undefined) => void) {
     this.#guest = guest;
@@ -54,7 +55,7 @@ export class Heartbeat {
     const guest = this.#guest();
     if (guest === undefined) {
       this.#askedAt = undefined;
-      if (this.#silentSince !== undefined) this.#set(undefined);
+      this.#silentSince = undefined;
       return;
     }
     if (this.#askedAt === undefined) {
@@ -75,7 +76,10 @@ export class Heartbeat {
       this.#askedAt = undefined;
       if (this.#silentSince !== undefined) this.#set(undefined);
     };
-    guest.dumpStacks({ timeoutMs: 0 }).then(heard, heard);
+    guest.dumpStacks({ timeoutMs: 0 }).then(heard, (error: unknown) => {
+      // A refusal is a sign of life, the end of the connection is none.
+      if (!(error instanceof AgentError && error.code === "TRANSPORT_CLOSED")) heard();
+    });
   }
 
   #set(silentSince: number | undefined): void {

@@ -82,8 +82,11 @@ test("an agent that is stopped: all say since when, force ends it", async (t) =>
   t.match(await service.ok("exec", "c", "echo", "again"), "again\n", "it goes on where it was");
 
   process.kill(agent, "SIGSTOP");
+  await eventually(async () => LISTED.test(await service.ok("list")));
   t.match(await service.ok("rm", "--force", "c"), "");
-  t.match(await attached, { status: 125, stdout: "on\n", stderr: /the guest of c has not answered since/ });
+  const told = await attached;
+  t.match(told, { status: 125, stdout: "on\n", stderr: /the guest of c has not answered since/ });
+  t.equal(told.stderr.split("answers again").length - 1, 1, "once it did; one that is ended does not");
   t.equal(await service.ok("list", "-q"), "");
   t.strictSame(traces(), [], "nothing is left");
   t.notOk(isAlive(Number(inVm)), "nor any process");
