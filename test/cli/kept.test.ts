@@ -66,7 +66,9 @@ test("run --detach, --name and --rm", async (t) => {
   t.strictSame([ran.status, ran.stdout.length], [6, 3_000_000], "all of the output, and the exit code");
   const again = await service.lcow(gone);
   t.equal(again.status, 6, "its name is free again");
-  await service.ok("run", "-d", "--rm", "--local", "--name", "later", "--", ...LOOP);
+  // Its end takes longer than `wait` takes to ask for it, which nothing tells from outside.
+  const slow = ["/bin/sh", "-c", "trap 'sleep 5; exit 3' TERM; while :; do sleep 0.1; done"];
+  await service.ok("run", "-d", "--rm", "--local", "--name", "later", "--", ...slow);
   const waiting = service.ok("wait", "later");
   await service.ok("stop", "later");
   t.equal(await waiting, "3\n", "who waits is told");
