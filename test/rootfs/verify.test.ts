@@ -77,7 +77,7 @@ test("what was unpacked and changed since is unpacked again", async (t) => {
 
 test("so is the toolchain", async (t) => {
   const wanted = [
-    ...(/const packages = \[(.*?)\];/.exec(source("toolchain.ts"))?.[1] ?? "").matchAll(/"(.*?)"/g),
+    ...(/const packages = \[(.*?)\];/s.exec(source("toolchain.ts"))?.[1] ?? "").matchAll(/"(.*?)"/g),
   ];
   const { options } = filledCache(t, { list: "compilers", wanted: wanted.map(([, name = ""]) => name) });
   const show = async () => {
