@@ -31,7 +31,8 @@ export async function attackFromContainer(t: Test, guest: VmGuest, host: RawHost
     const { id, ProcessId } = await start(`{ ${script}; } > /root/said 2>&1`, memoryLimit);
     await host.request("WaitForProcess", { ContainerId: id, ProcessId, TimeoutInMs: 60_000 });
     await host.request("DeleteContainerState", { ContainerId: id });
-    return await guest.output(host, `cat ${guest.rootfs}/root/said`);
+    // Nothing of it is left for said() to take for the next container's.
+    return await guest.output(host, `cat ${guest.rootfs}/root/said; rm ${guest.rootfs}/root/said`);
   }
 
   /** Waits until a container that start() made has written to its /root/said. @returns what */
