@@ -3,6 +3,7 @@ import { closeSync, constants, fchmodSync, lstatSync, openSync, readlinkSync, ty
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { AgentError } from "../errors.ts";
 import { makeDirectories } from "../make-directories.ts";
+import { isSystemError } from "../system-error.ts";
 
 const OTHERS_WRITE = 0o002;
 const GROUP_WRITES = 0o020;
@@ -18,12 +19,7 @@ const MAXIMUM_LINKS = 40;
  */
 export function makePrivate(directory: string, remedy: string): void {
   checkParents(dirname(resolve(directory)), remedy);
-  try {
-    makeDirectories(directory, 0o700);
-  } catch (cause) {
-    // What else can be there is told below.
-    if (!isSystemError(cause, "EEXIST")) throw cannotMake(directory, remedy, cause);
-  }
+  make(directory, remedy);
   // Again, as some may have been made just now, by others too.
   checkParents(dirname(resolve(directory)), remedy);
   checkOwn(directory, remedy);
@@ -32,13 +28,18 @@ export function makePrivate(directory: string, remedy: string): void {
 
 /** As makePrivate(), for a directory that somebody else chose and may let others read. */
 export function makeOwn(directory: string, remedy: string): void {
+  make(directory, remedy);
+  checkParents(dirname(resolve(directory)), remedy);
+  checkOwn(directory, remedy);
+}
+
+function make(directory: string, remedy: string): void {
   try {
     makeDirectories(directory, 0o700);
   } catch (cause) {
+    // What else can be there is told by checkOwn().
     if (!isSystemError(cause, "EEXIST")) throw cannotMake(directory, remedy, cause);
   }
-  checkParents(dirname(resolve(directory)), remedy);
-  checkOwn(directory, remedy);
 }
 
 function checkOwn(directory: string, remedy: string): void {
@@ -110,8 +111,4 @@ function cannotMake(directory: string, remedy: string, cause: unknown): AgentErr
 
 function describeOwner(uid: number): string {
   return uid === 0 ? "root" : `user ${uid}`;
-}
-
-function isSystemError(thrown: unknown, code: string): boolean {
-  return thrown instanceof Error && "code" in thrown && thrown.code === code;
 }
