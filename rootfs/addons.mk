@@ -8,12 +8,10 @@ LINK := -shared -s -pthread -Wl,-z,relro,-z,now -Wl,--build-id=none
 hvsock := $(sort $(wildcard native/hvsock/src/*.cc))
 
 built/hvsock.node: $(hvsock:.cc=.o)
-built/pty.node: node_modules/node-pty/src/unix/pty.o
 native/%.o: FLAGS += -Wall -Wextra -Werror -DNODE_GYP_MODULE_NAME=hvsock
-node_modules/%.o: FLAGS += -D_FORTIFY_SOURCE=2 -DNODE_GYP_MODULE_NAME=pty
 
 built/%.node:
 	mkdir -p built
-	$(CXX) $(LINK) -o $@ $^ -lutil
+	$(CXX) $(LINK) -o $@ $^
 %.o: %.cc
 	$(CXX) $(FLAGS) -c -o $@ $<

@@ -35,17 +35,11 @@ const nativeLoaders: readonly { readonly file: RegExp; readonly contents: string
     file: /\/koffi\/src\/koffi\/src\/static\.js$/,
     contents: 'export function loadStatic() { return require("./koffi.node"); }',
   },
-  {
-    file: /\/node-pty\/lib\/utils\.js$/,
-    contents:
-      "exports.assign = (target, ...sources) => Object.assign(target, ...sources);\n" +
-      'exports.loadNativeModule = (name) => ({ dir: "./", module: require("./pty.node") });',
-  },
 ];
 
 /**
- * Bundles the agent and its npm packages into one script for start.cjs. Native addons stay files: koffi.node, pty.node and
- * hvsock.node belong into the directory of the bundle.
+ * Bundles the agent and its npm packages into one script for start.cjs. Native addons stay files: koffi.node and hvsock.node
+ * belong into the directory of the bundle.
  *
  * @throws what esbuild throws, with the messages of its errors.
  */

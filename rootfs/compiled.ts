@@ -4,7 +4,7 @@ import type { Toolchain } from "./toolchain.ts";
 /** Paths of what is compiled for the image. */
 export interface Compiled {
   readonly programs: Readonly<Record<"init" | "vsockexec" | "gcs" | "vsock-forwarder", string>>;
-  readonly addons: Readonly<Record<"hvsock.node" | "pty.node", string>>;
+  readonly addons: Readonly<Record<"hvsock.node", string>>;
 }
 
 /** This repository's programs and the addons, each compiled again only when its own sources change. */
@@ -40,7 +40,6 @@ export async function compile(root: string, nodePackage: string, toolchain: Tool
     },
     addons: {
       "hvsock.node": await addon("hvsock.node", ["native/hvsock/src/*"]),
-      "pty.node": await addon("pty.node", ["node_modules/node-pty/src/unix/pty.cc"]),
     },
   };
 }

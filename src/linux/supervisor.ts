@@ -49,8 +49,8 @@ export interface Claim {
 
 /**
  * The one owner of this process's children. It is a subreaper, so orphans come to it; it reaps them all, and knows
- * every exit of its own children through a pidfd each. What it did not start and did not adopt, and what others
- * wait for (see ForeignChildren), is told apart: only the rest is reaped. One per process.
+ * every exit of its own children through a pidfd each. What it did not start and did not adopt, and what libuv
+ * waits for (see ForeignChildren), is told apart: only the rest is reaped. One per process.
  */
 export class Supervisor {
   readonly #processes = new Map<number, Supervised>();
@@ -93,15 +93,6 @@ export class Supervisor {
     );
     this.#claims.add(claim);
     return claim;
-  }
-
-  /**
-   * Leaves the exit code of a child to whoever else waits for it, such as node-pty. To be called right after the
-   * child was started, in the same turn of the event loop.
-   * @returns ends it; to be called when the other has the exit code.
-   */
-  ignore(pid: number): () => void {
-    return this.#foreign.ignore(pid);
   }
 
   /** Programs started so far by this process, here or through node:child_process; adopted ones do not count. */

@@ -126,18 +126,6 @@ test("children of Node's own are left to Node", async (t) => {
   await t.rejects(run("/nonexistent/program"), { code: "ENOENT" });
 });
 
-test("a child of others is left to them while they say so", async (t) => {
-  const orphan = await printedPid("(sleep 0.05 >/dev/null & echo $!)");
-  const end = supervisor.ignore(orphan);
-  while (readProcessStatus(orphan)?.state !== "Z") await delay(5);
-  await (await supervisor.spawn(shell("exit 0"))).exited;
-  t.equal(readProcessStatus(orphan)?.state, "Z", "it is still there for them");
-  end();
-  end();
-  await run("true");
-  await untilGone(orphan);
-});
-
 test("a lost exit code is 255", (t) => {
   t.equal(exitCodeOf({ code: null, signal: null }), 255);
   t.end();

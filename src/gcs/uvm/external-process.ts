@@ -1,12 +1,14 @@
-/** A process of the utility VM itself, outside any container: with pipes here, with a terminal in external-terminal.ts. */
+/** A process of the utility VM itself, outside any container, with pipes or with a terminal: the host's debugging shell. */
+import { closeFd, openPty } from "../../../native/hvsock/index.ts";
 import { AgentError } from "../../common/errors.ts";
 import { describeStartFailure, type StartFailure, type StartSubject } from "../../common/start-failure.ts";
 import { isSystemError } from "../../common/system-error.ts";
 import { resetOomScore } from "../../linux/oom-score.ts";
 import { exitCodeOf, type Supervisor } from "../../linux/supervisor.ts";
-import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
+import { type ConnectionSet, closeConnections, connectStdio } from "../../stdio/connection-set.ts";
 import { PipeRelay } from "../../stdio/pipe-relay.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";
+import { TtyRelay } from "../../stdio/tty-relay.ts";
 import { STDIO_DIAL } from "./dial.ts";
 import type { ExternalCommand } from "./external-command.ts";
 import type { ProcessHandle } from "./process.ts";
@@ -18,6 +20,8 @@ export interface ExternalContext {
 }
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_TERM = "xterm";
+const DEFAULT_CONSOLE_SIZE = { height: 24, width: 80 };
 
 /** @throws AgentError INVALID_ARGUMENT for no program, DIAL_FAILED, SPAWN_FAILED; then nothing is left. */
 export async function startExternalProcess(
@@ -27,25 +31,24 @@ export async function startExternalProcess(
   const program = command.args[0];
   if (program === undefined || program === "")
     throw new AgentError("INVALID_ARGUMENT", "the command names no program");
-  const environment = { PATH: DEFAULT_PATH, ...command.environment };
   const connections = await connectStdio(context.transport, context.ports, STDIO_DIAL);
-  if (command.terminal) {
-    const { startExternalTerminal } = await import("./external-terminal.ts");
-    return startExternalTerminal({ ...command, environment }, context.supervisor, connections);
-  }
-  const relay = new PipeRelay();
+  let streams: Streams | undefined;
   try {
-    const { stdin = null, stdout = null, stderr = null } = relay.childFds;
+    streams = command.terminal ? terminal() : pipes();
+    const { height, width } = command.consoleSize ?? DEFAULT_CONSOLE_SIZE;
+    streams.tty?.resize(height, width);
     const child = await context.supervisor.spawn({
       path: program,
       args: command.args,
-      env: environment,
+      env: { PATH: DEFAULT_PATH, ...(command.terminal && { TERM: DEFAULT_TERM }), ...command.environment },
       cwd: command.workingDirectory,
-      stdio: [stdin, stdout, stderr],
+      stdio: streams.stdio,
       newSession: true,
+      controllingTerminal: command.terminal,
     });
     resetOomScore(child.pid);
-    relay.closeChildFds();
+    streams.closeChildFds();
+    const { relay, tty } = streams;
     relay.start(connections);
     return {
       pid: child.pid,
@@ -56,13 +59,45 @@ export async function startExternalProcess(
       },
       signal: (signal) => child.signal(signal),
       delete: () => relay.close(),
-      tty: undefined,
+      tty,
     };
   } catch (error) {
-    await relay.close();
+    streams?.closeChildFds();
+    await streams?.relay.close();
     closeConnections(connections);
     throw explain(error, { command: program, workingDirectory: command.workingDirectory });
   }
+}
+
+/** What the process gets as its standard streams, and what relays them. */
+interface Streams {
+  readonly stdio: readonly [number | null, number | null, number | null];
+  readonly relay: { start(connections: ConnectionSet): void; drain(): Promise<void>; close(): Promise<void> };
+  readonly tty: TtyRelay | undefined;
+  /** Once the process has them: only then can its output end. May be called again. */
+  closeChildFds(): void;
+}
+
+function pipes(): Streams {
+  const relay = new PipeRelay();
+  const { stdin = null, stdout = null, stderr = null } = relay.childFds;
+  return {
+    stdio: [stdin, stdout, stderr],
+    relay,
+    tty: undefined,
+    closeChildFds: () => relay.closeChildFds(),
+  };
+}
+
+function terminal(): Streams {
+  const { masterFd, slaveFd } = openPty();
+  const tty = new TtyRelay(masterFd);
+  let open = true;
+  const closeChildFds = () => {
+    if (open) closeFd(slaveFd);
+    open = false;
+  };
+  return { stdio: [slaveFd, slaveFd, slaveFd], relay: tty, tty, closeChildFds };
 }
 
 /** Which step failed, and how, says why; see the addon's spawn(). */

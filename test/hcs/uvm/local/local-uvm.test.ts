@@ -1,6 +1,9 @@
+import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import tap, { type Test, test } from "tap";
+import type { UvmProcessOptions } from "../../../../src/hcs/guest/guest-connection.ts";
 import type { GuestContainer } from "../../../../src/hcs/guest/guest-container.ts";
 import type { GuestProcess } from "../../../../src/hcs/guest/guest-process.ts";
 import { makeDefaultSpec } from "../../../../src/hcs/uvm/default-spec.ts";
@@ -178,6 +181,61 @@ test("processes outside any container, by arguments and by command line", async 
   });
   t.same(await outputOf(onTerminal), ["21 77\r\n", "none"]);
   t.match(await uvm.guest.dumpStacks(), /\w/);
+});
+
+test("a terminal outside any container is a person's: jobs, ^C, its size, every byte", async (t) => {
+  const create = (script: string, options: Partial<UvmProcessOptions> = {}) =>
+    uvm.guest.createProcess({
+      commandArgs: ["/bin/sh", "-c", script],
+      environment: { PATH: "/bin:/usr/bin" },
+      terminal: true,
+      stdin: true,
+      stdout: true,
+      ...options,
+    });
+  const sized = await create("stty size; read x; stty size; ps -o tty= -p $$ | tr -d '?'");
+  const first = once(sized.stdout as Readable, "data");
+  await first;
+  await sized.resize(50, 132);
+  sized.stdin?.write("x\n");
+  t.match((await outputOf(sized))[0], /x\r\n50 132\r\npts\/\d+\r\n$/);
+  t.equal(await sized.wait(), 0);
+
+  const interrupted = await create(
+    "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done",
+  );
+  await once(interrupted.stdout as Readable, "data");
+  interrupted.stdin?.write("\x03");
+  t.match((await outputOf(interrupted))[0], /caught\r\n$/);
+  t.equal(await interrupted.wait(), 9);
+
+  const named = await create("echo $TERM; stty size", {
+    environment: { PATH: "/bin:/usr/bin", TERM: "linux" },
+  });
+  t.same(await outputOf(named), ["linux\r\n24 80\r\n", "none"]);
+  const unnamed = await create("echo $TERM", { workingDirectory: "/" });
+  t.same(await outputOf(unnamed), ["xterm\r\n", "none"]);
+
+  const much = await create("stty -onlcr; head -c 20000000 /dev/zero | tr '\\0' y");
+  let length = 0;
+  for await (const chunk of much.stdout ?? []) length += (chunk as Buffer).length;
+  t.equal(length, 20_000_000);
+  t.equal(await much.wait(), 0);
+
+  const held = await create("trap '' HUP; sleep 1000 & echo $!");
+  const [text] = await outputOf(held);
+  t.equal(await held.wait(), 0, "what still has the terminal open holds nobody up");
+  process.kill(Number(text), "SIGKILL");
+
+  const ended = await create("sleep 1000");
+  await ended.signal(15);
+  t.equal(await ended.wait(), 143);
+  await t.rejects(create("", { commandArgs: ["/nonexistent"] }), {
+    code: "COMMAND_NOT_FOUND",
+    message: /nonexistent/,
+  });
+  await t.rejects(create("", { commandArgs: ["/etc/passwd"] }), { code: "COMMAND_NOT_EXECUTABLE" });
+  await t.rejects(create("", { workingDirectory: "/etc/passwd" }), { code: "INVALID_WORKING_DIRECTORY" });
 });
 
 test("twenty containers at once", async (t) => {
