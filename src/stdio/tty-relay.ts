@@ -1,7 +1,15 @@
-import { closeFd, duplicateFd, type Relay, setWindowSize, startRelay } from "../../native/hvsock/index.ts";
+import {
+  closeFd,
+  duplicateFd,
+  openPty,
+  type Relay,
+  setWindowSize,
+  startRelay,
+} from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
 import { drainOutput, hostCloseMs } from "./drain.ts";
+import type { ChildFds } from "./pipe-relay.ts";
 
 /**
  * The master of a process's terminal and the relays between it and the host's connections: stdin and stdout,
@@ -12,6 +20,8 @@ import { drainOutput, hostCloseMs } from "./drain.ts";
  */
 export class TtyRelay {
   #masterFd: number;
+  /** The process's end of a terminal that was opened here. */
+  #childFd = -1;
   #state: "new" | "started" | "closed" = "new";
   #input: Relay | undefined;
   #output: Relay | undefined;
@@ -19,6 +29,26 @@ export class TtyRelay {
   /** Owns the descriptor from here. */
   constructor(masterFd: number) {
     this.#masterFd = masterFd;
+  }
+
+  /** A new terminal, whose other end is for a process to be started. @throws Error with code EMFILE, ENFILE or ENOSPC */
+  static open(): TtyRelay {
+    const { masterFd, slaveFd } = openPty();
+    const relay = new TtyRelay(masterFd);
+    relay.#childFd = slaveFd;
+    return relay;
+  }
+
+  /** Fds for the child of a terminal that open() made; none after closeChildFds(). */
+  get childFds(): ChildFds {
+    const fd = this.#childFd;
+    return fd < 0 ? {} : { stdin: fd, stdout: fd, stderr: fd };
+  }
+
+  /** Closes the child's end here, once the child has it: only then can the output end. */
+  closeChildFds(): void {
+    if (this.#childFd >= 0) closeFd(this.#childFd);
+    this.#childFd = -1;
   }
 
   /**
@@ -74,6 +104,7 @@ export class TtyRelay {
   /** After the process has exited; as PipeRelay.drain(). */
   async drain(): Promise<void> {
     if (this.#state !== "started") return;
+    this.closeChildFds();
     this.#input?.cancel();
     if (this.#output !== undefined) await drainOutput(this.#output);
   }
@@ -81,6 +112,7 @@ export class TtyRelay {
   /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */
   async close(): Promise<void> {
     this.#state = "closed";
+    this.closeChildFds();
     if (this.#masterFd >= 0) closeFd(this.#masterFd);
     this.#masterFd = -1;
     const relays = [this.#input, this.#output].filter((relay) => relay !== undefined);

@@ -1,11 +1,10 @@
 /** A process of the utility VM itself, outside any container, with pipes or with a terminal: the host's debugging shell. */
-import { closeFd, openPty } from "../../../native/hvsock/index.ts";
 import { AgentError } from "../../common/errors.ts";
 import { describeStartFailure, type StartFailure, type StartSubject } from "../../common/start-failure.ts";
 import { isSystemError } from "../../common/system-error.ts";
 import { resetOomScore } from "../../linux/oom-score.ts";
 import { exitCodeOf, type Supervisor } from "../../linux/supervisor.ts";
-import { type ConnectionSet, closeConnections, connectStdio } from "../../stdio/connection-set.ts";
+import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
 import { PipeRelay } from "../../stdio/pipe-relay.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";
 import { TtyRelay } from "../../stdio/tty-relay.ts";
@@ -32,72 +31,42 @@ export async function startExternalProcess(
   if (program === undefined || program === "")
     throw new AgentError("INVALID_ARGUMENT", "the command names no program");
   const connections = await connectStdio(context.transport, context.ports, STDIO_DIAL);
-  let streams: Streams | undefined;
+  let relay: PipeRelay | TtyRelay | undefined;
   try {
-    streams = command.terminal ? terminal() : pipes();
+    const tty = command.terminal ? TtyRelay.open() : undefined;
+    const streams = tty ?? new PipeRelay();
+    relay = streams;
     const { height, width } = command.consoleSize ?? DEFAULT_CONSOLE_SIZE;
-    streams.tty?.resize(height, width);
+    tty?.resize(height, width);
+    const { stdin = null, stdout = null, stderr = null } = streams.childFds;
     const child = await context.supervisor.spawn({
       path: program,
       args: command.args,
       env: { PATH: DEFAULT_PATH, ...(command.terminal && { TERM: DEFAULT_TERM }), ...command.environment },
       cwd: command.workingDirectory,
-      stdio: streams.stdio,
+      stdio: [stdin, stdout, stderr],
       newSession: true,
       controllingTerminal: command.terminal,
     });
     resetOomScore(child.pid);
     streams.closeChildFds();
-    const { relay, tty } = streams;
-    relay.start(connections);
+    streams.start(connections);
     return {
       pid: child.pid,
       async wait() {
         const exitCode = exitCodeOf(await child.exited);
-        await relay.drain();
+        await streams.drain();
         return exitCode;
       },
       signal: (signal) => child.signal(signal),
-      delete: () => relay.close(),
+      delete: () => streams.close(),
       tty,
     };
   } catch (error) {
-    streams?.closeChildFds();
-    await streams?.relay.close();
+    await relay?.close();
     closeConnections(connections);
     throw explain(error, { command: program, workingDirectory: command.workingDirectory });
   }
-}
-
-/** What the process gets as its standard streams, and what relays them. */
-interface Streams {
-  readonly stdio: readonly [number | null, number | null, number | null];
-  readonly relay: { start(connections: ConnectionSet): void; drain(): Promise<void>; close(): Promise<void> };
-  readonly tty: TtyRelay | undefined;
-  /** Once the process has them: only then can its output end. May be called again. */
-  closeChildFds(): void;
-}
-
-function pipes(): Streams {
-  const relay = new PipeRelay();
-  const { stdin = null, stdout = null, stderr = null } = relay.childFds;
-  return {
-    stdio: [stdin, stdout, stderr],
-    relay,
-    tty: undefined,
-    closeChildFds: () => relay.closeChildFds(),
-  };
-}
-
-function terminal(): Streams {
-  const { masterFd, slaveFd } = openPty();
-  const tty = new TtyRelay(masterFd);
-  let open = true;
-  const closeChildFds = () => {
-    if (open) closeFd(slaveFd);
-    open = false;
-  };
-  return { stdio: [slaveFd, slaveFd, slaveFd], relay: tty, tty, closeChildFds };
 }
 
 /** Which step failed, and how, says why; see the addon's spawn(). */
