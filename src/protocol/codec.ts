@@ -4,7 +4,14 @@ import { AgentError } from "../common/errors.ts";
 import { parseJson, stringifyJson } from "../common/json.ts";
 import { encodeFrame, HEADER_SIZE, MAXIMUM_SIZE_FROM_GUEST } from "./frame.ts";
 import { errorResponseFields } from "./hresult.ts";
-import { MESSAGES, type MessageName, NOTIFICATION_TYPE, requestTypeOf, responseTypeOf } from "./messages.ts";
+import {
+  MESSAGES,
+  type MessageName,
+  NOTIFICATION_TYPE,
+  nestedTextOf,
+  requestTypeOf,
+  responseTypeOf,
+} from "./messages.ts";
 import { type Notification, notification } from "./schemas/notification.ts";
 import { type FailedResponse, failedResponse, type ResponseBase } from "./schemas/response.ts";
 import { checkStrings } from "./strings.ts";
@@ -62,16 +69,7 @@ export function decodeNotification(body: Body): Notification {
 
 /** The body of a request, nested objects in JSON strings as the wire wants them. */
 export function encodeRequest<Name extends MessageName>(name: Name, request: RequestOf<Name>): string {
-  return stringifyJson(requestForWire(name, request));
-}
-
-function requestForWire(name: MessageName, request: object): object {
-  if (name === "Create") return withText(request, "ContainerConfig");
-  if (name === "GetProperties") return withText(request, "Query");
-  if (name === "ExecuteProcess" && "Settings" in request) {
-    return { ...request, Settings: withText(request.Settings as object, "ProcessParameters") };
-  }
-  return request;
+  return stringifyJson(withText(request, nestedTextOf(name, "request")));
 }
 
 /** The body of a response. */
@@ -79,7 +77,7 @@ export function encodeResponse<Name extends MessageName>(
   name: Name,
   response: ResponseOf<Name> | FailedResponse,
 ): string {
-  return stringifyJson(name === "GetProperties" ? withText(response, "Properties") : response);
+  return stringifyJson(withText(response, nestedTextOf(name, "response")));
 }
 
 export function encodeNotification(message: Notification): string {
@@ -87,10 +85,11 @@ export function encodeNotification(message: Notification): string {
   return stringifyJson(message.ResultInfo === "" ? { ...message, ResultInfo: undefined } : message);
 }
 
-/** A copy with the field printed as a JSON string. */
-function withText(object: object, field: string): object {
-  const value = (object as Record<string, unknown>)[field];
-  return value === undefined ? object : { ...object, [field]: stringifyJson(value) };
+/** A copy with the object at the end of the way printed as a JSON string, if there is one. */
+function withText(object: object, [field, ...way]: readonly string[] = []): object {
+  const value = field === undefined ? undefined : (object as Record<string, unknown>)[field];
+  if (field === undefined || value === undefined) return object;
+  return { ...object, [field]: way.length === 0 ? stringifyJson(value) : withText(value as object, way) };
 }
 
 export function encodeRequestFrame<Name extends MessageName>(

@@ -17,6 +17,10 @@ interface MessageRow {
   readonly type: number;
   readonly request: v.GenericSchema<unknown, unknown>;
   readonly response: v.GenericSchema<unknown, unknown>;
+  /** Where a request has an object that travels as JSON in a string: the way to the field. */
+  readonly requestText?: readonly string[];
+  /** The same of a response. */
+  readonly responseText?: readonly string[];
 }
 
 /**
@@ -24,7 +28,12 @@ interface MessageRow {
  * and of a response that reports success. Static types, handlers, checks and documentation all follow this table.
  */
 export const MESSAGES = {
-  Create: { type: 0x10100101, request: lifecycle.createRequest, response: lifecycle.createResponse },
+  Create: {
+    type: 0x10100101,
+    request: lifecycle.createRequest,
+    response: lifecycle.createResponse,
+    requestText: ["ContainerConfig"],
+  },
   Start: { type: 0x10100201, request: lifecycle.plainRequest, response: lifecycle.plainResponse },
   ShutdownGraceful: { type: 0x10100301, request: lifecycle.plainRequest, response: lifecycle.plainResponse },
   ShutdownForced: { type: 0x10100401, request: lifecycle.plainRequest, response: lifecycle.plainResponse },
@@ -32,11 +41,18 @@ export const MESSAGES = {
     type: 0x10100501,
     request: processes.executeRequest,
     response: processes.executeResponse,
+    requestText: ["Settings", "ProcessParameters"],
   },
   WaitForProcess: { type: 0x10100601, request: processes.waitRequest, response: processes.waitResponse },
   SignalProcess: { type: 0x10100701, request: processes.signalRequest, response: lifecycle.plainResponse },
   ResizeConsole: { type: 0x10100801, request: processes.resizeRequest, response: lifecycle.plainResponse },
-  GetProperties: { type: 0x10100901, request: getPropertiesRequest, response: getPropertiesResponse },
+  GetProperties: {
+    type: 0x10100901,
+    request: getPropertiesRequest,
+    response: getPropertiesResponse,
+    requestText: ["Query"],
+    responseText: ["Properties"],
+  },
   ModifySettings: { type: 0x10100a01, request: modifyRequest, response: lifecycle.plainResponse },
   NegotiateProtocol: {
     type: 0x10100b01,
@@ -62,6 +78,12 @@ export const MESSAGE_NAMES = Object.keys(MESSAGES) as readonly MessageName[];
 
 /** The one message that the guest sends unasked: a container has exited. */
 export const NOTIFICATION_TYPE = NOTIFICATION + (MESSAGES.Create.type - REQUEST);
+
+/** The way to the object of a request or response that travels as JSON in a string, as the message's row has it. */
+export function nestedTextOf(name: MessageName, kind: "request" | "response"): readonly string[] | undefined {
+  const row: MessageRow = MESSAGES[name];
+  return kind === "request" ? row.requestText : row.responseText;
+}
 
 /** The vsock port on which a host listens for the bridge connection; stdio ports are allocated upwards from the next. */
 export const BRIDGE_PORT = 0x40000000;

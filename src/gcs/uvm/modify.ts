@@ -1,27 +1,84 @@
-/** Changes to the utility VM itself, resource by resource. */
+/** Changes to the utility VM itself and to its containers, resource by resource. */
 import { AgentError } from "../../common/errors.ts";
-import type { ModifySettingsRequest } from "../../protocol/schemas/modify-settings.ts";
+import type {
+  ModifyRequestType,
+  ModifySettingsRequest,
+  ResourceType,
+} from "../../protocol/schemas/modify-settings.ts";
 import type { CombinedLayers, MappedVirtualDisk } from "../../protocol/schemas/storage.ts";
 import { mountOverlay } from "../../storage/overlay.ts";
 import { mountScsi, scsiDevicePath, unplugScsi } from "../../storage/scsi.ts";
+import type { UvmContainer } from "./container.ts";
 import type { UvmMounts } from "./mounts.ts";
+
+type SettingsOf<Type extends ResourceType> = Extract<
+  ModifySettingsRequest,
+  { ResourceType: Type }
+>["Settings"];
+
+/** What this agent can do with a resource. */
+interface Changes<Settings> {
+  /** To the utility VM, for each kind of request that is supported. */
+  readonly uvm?: {
+    readonly [Kind in ModifyRequestType]?: (settings: Settings, mounts: UvmMounts) => Promise<void>;
+  };
+  /** To a container, whatever the kind of request: hosts send Update or nothing. */
+  readonly container?: (settings: Settings, container: UvmContainer) => Promise<void>;
+}
+
+/** Every resource of the protocol: one that is forgotten here does not compile. */
+const CHANGES: { readonly [Type in ResourceType]: Changes<SettingsOf<Type>> } = {
+  SCSIDevice: {
+    uvm: { Remove: ({ Controller, Lun }) => unplugScsi({ controller: Controller ?? 0, lun: Lun ?? 0 }) },
+  },
+  MappedVirtualDisk: {
+    uvm: { Add: addDisk, Remove: ({ MountPath }, mounts) => mounts.remove(MountPath ?? "") },
+  },
+  CombinedLayers: {
+    uvm: { Add: addLayers, Remove: ({ ContainerRootPath }, mounts) => mounts.remove(ContainerRootPath) },
+  },
+  ContainerConstraints: { container: ({ Linux }, container) => container.update(Linux ?? {}) },
+  ContainerExecutionState: {
+    container: ({ State }, container) => (State === "Paused" ? container.pause() : container.resume()),
+  },
+  MappedDirectory: {},
+  VPMemDevice: {},
+  Network: {},
+  VPCIDevice: {},
+  SecurityPolicy: {},
+  SecurityPolicyFragment: {},
+  PodCgroupMemoryLimit: {},
+};
 
 /** @throws AgentError NOT_SUPPORTED for what this agent cannot change, and what the resource's own room throws. */
 export async function modifyUvm(request: ModifySettingsRequest, mounts: UvmMounts): Promise<void> {
   const { ResourceType, RequestType, Settings } = request;
-  if (ResourceType === "SCSIDevice" && RequestType === "Remove") {
-    return unplugScsi({ controller: Settings.Controller ?? 0, lun: Settings.Lun ?? 0 });
-  }
-  if (ResourceType === "MappedVirtualDisk" && RequestType === "Add") return addDisk(Settings, mounts);
-  if (ResourceType === "MappedVirtualDisk" && RequestType === "Remove")
-    return mounts.remove(Settings.MountPath ?? "");
-  if (ResourceType === "CombinedLayers" && RequestType === "Add") return addLayers(Settings, mounts);
-  if (ResourceType === "CombinedLayers" && RequestType === "Remove")
-    return mounts.remove(Settings.ContainerRootPath);
+  const change = changesOf(ResourceType).uvm?.[RequestType];
+  if (change !== undefined) return change(Settings, mounts);
   throw new AgentError(
     "NOT_SUPPORTED",
     `this agent does not know how to ${RequestType.toLowerCase()} a ${ResourceType} of the utility VM`,
   );
+}
+
+/** @throws AgentError RUNTIME_FAILED for a resource that no container has (the reference agent's code), or the runtime's. */
+export async function modifyContainer(
+  request: ModifySettingsRequest,
+  container: UvmContainer,
+): Promise<void> {
+  const { ResourceType, Settings } = request;
+  const change = changesOf(ResourceType).container;
+  if (change !== undefined) return change(Settings, container);
+  const known = Object.entries(CHANGES).flatMap(([type, changes]) => ("container" in changes ? [type] : []));
+  throw new AgentError(
+    "RUNTIME_FAILED",
+    `the ResourceType "${ResourceType}" is not supported for containers, only ${known.join(" and ")}`,
+  );
+}
+
+/** The row of a resource, taking the settings of any: those of a request are of the resource that it names. */
+function changesOf(type: ResourceType): Changes<ModifySettingsRequest["Settings"]> {
+  return CHANGES[type] as Changes<ModifySettingsRequest["Settings"]>;
 }
 
 async function addDisk(disk: MappedVirtualDisk, mounts: UvmMounts): Promise<void> {

@@ -178,6 +178,13 @@ export class Uvm {
     await modifyUvm(request, this.#mounts);
   }
 
+  /** Changes a container. @throws AgentError SYSTEM_NOT_FOUND, RUNTIME_FAILED */
+  async modifyContainer(id: string, request: ModifySettingsRequest): Promise<void> {
+    const container = this.container(id);
+    const { modifyContainer } = await import("./modify.ts");
+    await modifyContainer(request, container);
+  }
+
   /** Runs a process outside any container. @returns its pid. @throws AgentError SPAWN_FAILED, DIAL_FAILED */
   async executeOutside(command: ExternalCommand, ports: StdioPorts): Promise<number> {
     const { supervisor, transport, log } = this.#options;
