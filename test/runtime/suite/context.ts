@@ -105,6 +105,15 @@ export class RuntimeContext {
 
 let contexts = 0;
 
+/** What is made once per process, at the first use, is no leak. */
+export async function warmUp(command: string, supervisor: Supervisor): Promise<void> {
+  const context = new RuntimeContext(command, supervisor);
+  const { container } = await context.run("warm", { args: ["/bin/true"] });
+  await container.getInitProcess().wait();
+  await container.delete();
+  context.removeTraces();
+}
+
 export function openFds(): number {
   return readdirSync("/proc/self/fd").length;
 }

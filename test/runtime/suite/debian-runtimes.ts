@@ -19,7 +19,7 @@ import { type Test, test } from "tap";
 import { unpackPackages } from "../../../rootfs/packages.ts";
 import { Supervisor } from "../../../src/linux/supervisor.ts";
 import type { OciRuntime } from "../../../src/runtime/runc/runc.ts";
-import { RuntimeContext } from "./context.ts";
+import { RuntimeContext, warmUp } from "./context.ts";
 
 const project = new URL("../../../", import.meta.url).pathname;
 const directory = mkdtempSync(`${tmpdir()}/runtimes-`);
@@ -79,18 +79,9 @@ async function lifeOf(t: Test, context: RuntimeContext, runtime: OciRuntime): Pr
   return [starting, context.supervisor.startedCount - then];
 }
 
-/** What is made once per process, at the first use, is no leak. */
-async function warmUp(supervisor: Supervisor): Promise<void> {
-  const context = new RuntimeContext("runc", supervisor);
-  const { container } = await context.run("warm", { args: ["/bin/true"] });
-  await container.getInitProcess().wait();
-  await container.delete();
-  context.removeTraces();
-}
-
 export async function runDebianRuntimes(): Promise<void> {
   const supervisor = new Supervisor();
-  await warmUp(supervisor);
+  await warmUp("runc", supervisor);
   for (const suite of ["bookworm", "trixie"]) {
     for (const name of ["runc", "crun"]) {
       await test(`${name} of ${suite}`, { timeout: 300_000 }, async (t) => {

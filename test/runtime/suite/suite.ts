@@ -1,6 +1,6 @@
 import { test } from "tap";
 import { Supervisor } from "../../../src/linux/supervisor.ts";
-import { type Member, RuntimeContext } from "./context.ts";
+import { type Member, RuntimeContext, warmUp } from "./context.ts";
 import { exec } from "./exec.ts";
 import { failures } from "./failures.ts";
 import { kill } from "./kill.ts";
@@ -23,13 +23,4 @@ export async function runSuite(command: string): Promise<void> {
     });
   }
   supervisor.close();
-}
-
-/** What is made once per process, at the first use, is no leak. */
-async function warmUp(command: string, supervisor: Supervisor): Promise<void> {
-  const context = new RuntimeContext(command, supervisor);
-  const { container } = await context.run("warm", { args: ["/bin/true"] });
-  await container.getInitProcess().wait();
-  await container.delete();
-  context.removeTraces();
 }
