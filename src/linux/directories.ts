@@ -64,7 +64,7 @@ export interface MadeDirectories {
  * @param path absolute, without "." and "..".
  * @throws AgentError SYSTEM_CALL_FAILED naming the path, and the link or file that is in the way.
  */
-export async function makeDirectories(path: string, mode: number): Promise<MadeDirectories> {
+export async function makeRemovableDirectories(path: string, mode: number): Promise<MadeDirectories> {
   const { handle, made } = walk(path, mode);
   handle[Symbol.dispose]();
   const last = made.at(-1);
@@ -76,7 +76,7 @@ export async function makeDirectories(path: string, mode: number): Promise<MadeD
   };
 }
 
-/** @throws AgentError SYSTEM_CALL_FAILED as makeDirectories(), also where something is missing. */
+/** @throws AgentError SYSTEM_CALL_FAILED as makeRemovableDirectories(), also where something is missing. */
 export function openDirectory(path: string): DirectoryHandle {
   return walk(path).handle;
 }

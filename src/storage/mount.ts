@@ -3,7 +3,7 @@ import { basename, dirname, isAbsolute, normalize } from "node:path";
 import { CleanupStack } from "../common/cleanup.ts";
 import { AgentError } from "../common/errors.ts";
 import { isSystemError } from "../common/system-error.ts";
-import { type DirectoryHandle, makeDirectories, openDirectory } from "../linux/directories.ts";
+import { type DirectoryHandle, makeRemovableDirectories, openDirectory } from "../linux/directories.ts";
 import { mount as mountCall, unmount, unmountFlags } from "../linux/libc.ts";
 import { parseMountOptions } from "./mount-options.ts";
 
@@ -39,7 +39,7 @@ export async function mount(request: MountRequest): Promise<Mounted> {
   checkPath(target, "mount target");
   const { flags, propagation, data } = parseMountOptions(options);
   const undo = new CleanupStack();
-  const directories = await makeDirectories(target, 0o755);
+  const directories = await makeRemovableDirectories(target, 0o755);
   undo.push(`remove ${target}`, () => directories.remove());
   try {
     const parent = openDirectory(dirname(target));

@@ -2,7 +2,7 @@
 import { chmod, chown, type FileHandle, open, stat } from "node:fs/promises";
 import { CleanupStack } from "../common/cleanup.ts";
 import { AgentError } from "../common/errors.ts";
-import { makeDirectories } from "../linux/directories.ts";
+import { makeRemovableDirectories } from "../linux/directories.ts";
 import { mount as mountCall, mountFlags } from "../linux/libc.ts";
 import { checkPath, type Mounted, mount } from "./mount.ts";
 
@@ -76,7 +76,7 @@ async function writableOptions(scratch: string, topmost: string, undo: CleanupSt
   const options: string[] = [];
   for (const name of ["upper", "work"]) {
     const path = `${scratch}/${name}`;
-    const made = await makeDirectories(path, 0o755);
+    const made = await makeRemovableDirectories(path, 0o755);
     undo.push(`remove ${path}`, () => made.remove());
     // The union's own root is this directory: it looks as that of the layer below, whose owner may write there.
     if (name === "upper" && made.madeLast) await copyOwnership(topmost, path);

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import t, { type Test } from "tap";
-import { makeDirectories } from "../../src/linux/directories.ts";
+import { makeRemovableDirectories } from "../../src/linux/directories.ts";
 import { mount } from "../../src/storage/mount.ts";
 import { mountOverlay } from "../../src/storage/overlay.ts";
 
@@ -72,7 +72,7 @@ await t.test(
 
 await t.test("a directory that took the place of one that was made is not removed", async (t) => {
   const { root } = world(t);
-  const made = await makeDirectories(`${root}/x/y`, 0o755);
+  const made = await makeRemovableDirectories(`${root}/x/y`, 0o755);
   rmSync(`${root}/x`, { recursive: true });
   mkdirSync(`${root}/x/y`, { recursive: true });
   await made.remove();
@@ -81,7 +81,7 @@ await t.test("a directory that took the place of one that was made is not remove
 
 await t.test("a path that cannot be made is an error at once", async (t) => {
   for (const path of ["/proc/none/x", "/sys/none/x/y", "/proc/self/fd/none/x", "/dev/null/x"])
-    await t.rejects(makeDirectories(path, 0o755), { code: "SYSTEM_CALL_FAILED" }, path);
+    await t.rejects(makeRemovableDirectories(path, 0o755), { code: "SYSTEM_CALL_FAILED" }, path);
 });
 
 await t.test("a failed mount leaves nothing", async (t) => {

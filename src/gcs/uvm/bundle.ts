@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { AgentError } from "../../common/errors.ts";
 import { stringifyJson } from "../../common/json.ts";
-import { makeDirectories } from "../../linux/directories.ts";
+import { makeRemovableDirectories } from "../../linux/directories.ts";
 import { removeFile } from "../../linux/remove.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { GeneratedFile } from "./spec.ts";
@@ -22,7 +22,7 @@ export async function writeBundle(
   spec: OciSpec,
   files: readonly GeneratedFile[],
 ): Promise<Bundle> {
-  const directories = await makeDirectories(path, 0o700);
+  const directories = await makeRemovableDirectories(path, 0o700);
   const contents = new Map([
     ...files.map((file) => [`${path}/${file.name}`, file.content] as const),
     [`${path}/config.json`, stringifyJson(spec)] as const,
