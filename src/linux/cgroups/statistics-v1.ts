@@ -141,24 +141,32 @@ function readBlockStatistics(directory: string): BlockStatistics | undefined {
   const bytes = readKernelFile(`${directory}/blkio.throttle.io_service_bytes`);
   if (serviced === undefined || bytes === undefined) return undefined;
   const blkio: BlockStatistics = {};
-  const bytesEntries = parseBlockEntries(bytes);
-  const servicedEntries = parseBlockEntries(serviced);
+  const names = new Map<string, string>();
+  const bytesEntries = parseBlockEntries(bytes, names);
+  const servicedEntries = parseBlockEntries(serviced, names);
   if (bytesEntries.length > 0) blkio.io_service_bytes_recursive = bytesEntries;
   if (servicedEntries.length > 0) blkio.io_serviced_recursive = servicedEntries;
   return blkio;
 }
 
-/** Lines "8:0 Read 4096", and a last one "Total 4096" that is left out. */
-export function parseBlockEntries(text: string): BlockEntry[] {
+/**
+ * Lines "8:0 Read 4096", and a last one "Total 4096" that is left out.
+ * @param names of devices that are known already, by number; those that are looked up are added. A number has five lines
+ *   in each of two files, and its name is asked of the kernel once.
+ */
+export function parseBlockEntries(text: string, names = new Map<string, string>()): BlockEntry[] {
   const entries: BlockEntry[] = [];
   for (const line of text.split("\n")) {
     const match = /^(\d+):(\d+) (?:(\w+) )?(\d+)$/.exec(line);
     if (!match) continue;
     const [, major = "", minor = "", op = "", value = ""] = match;
+    const number = `${major}:${minor}`;
+    const device = names.get(number) ?? deviceName(number);
+    names.set(number, device);
     entries.push(
       withoutZeros({
         op,
-        device: deviceName(`${major}:${minor}`),
+        device,
         major: parseUnsigned(major),
         minor: parseUnsigned(minor),
         value: parseUnsigned(value),
