@@ -1,14 +1,12 @@
-import { execFile } from "node:child_process";
 import { mkdtemp, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { AgentError } from "../../common/errors.ts";
+import { runHelper } from "../../common/helper.ts";
 import { ErrPlatformNotSupported } from "./error-codes.ts";
 import { coded, makeHcsError } from "./errors.ts";
 
-const run = promisify(execFile);
 /** Formatting writes little, whatever the size; converting skips holes. */
-const HELPER_TIMEOUT_MS = 10 * 60_000;
+const HELPER_DEADLINE_MS = 10 * 60_000;
 const GIBIBYTE = 1024 ** 3;
 const MEBIBYTE = 1024 ** 2;
 const SECTOR = 512;
@@ -55,10 +53,8 @@ async function create(path: string, sizeGB: number, signal: AbortSignal | undefi
     const format = ["--force", "--fast", "--quiet", "--partition-start", start, "--heads", "255"];
     await helper("mkntfs", "ntfs-3g", [...format, "--sectors-per-track", "63", volume], signal);
     await makeFile(disk, size, partitionTable(volumeSize));
-    await run("dd", [`if=${volume}`, `of=${disk}`, "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none"], {
-      timeout: HELPER_TIMEOUT_MS,
-      ...(signal && { signal }),
-    });
+    const copy = [`if=${volume}`, `of=${disk}`, "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none"];
+    await helper("dd", "coreutils", copy, signal);
     await helper("qemu-img", "qemu-utils", ["convert", "-f", "raw", "-O", "vhdx", disk, image], signal);
     await moveNew(image, path);
   } finally {
@@ -98,18 +94,15 @@ async function helper(
 ): Promise<void> {
   const { PATH = "" } = process.env;
   // Administrators' programs are not on everybody's PATH.
-  const env = { ...process.env, PATH: `${PATH}:/usr/sbin:/sbin` };
   try {
-    await run(program, [...parameters], { timeout: HELPER_TIMEOUT_MS, env, ...(signal && { signal }) });
-  } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") {
-      const message = `${program} is missing; install the package ${debianPackage}`;
-      throw coded(ErrPlatformNotSupported, message);
-    }
-    if (signal?.aborted === true)
-      throw new AgentError("ABORTED", `${program} was aborted`, { cause: signal.reason });
-    const stderr = cause instanceof Error && "stderr" in cause ? String(cause.stderr).trim() : "";
-    throw new AgentError("HELPER_FAILED", `${program} failed: ${stderr}`, { cause });
+    await runHelper(program, parameters, {
+      deadlineMs: HELPER_DEADLINE_MS,
+      addedEnv: { PATH: `${PATH}:/usr/sbin:/sbin` },
+      signal,
+    });
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== "SPAWN_FAILED") throw error;
+    throw coded(ErrPlatformNotSupported, `${program} is missing; install the package ${debianPackage}`);
   }
 }
 

@@ -1,16 +1,15 @@
-import { execFile } from "node:child_process";
 import { constants, type Stats } from "node:fs";
 import { chmod, copyFile, mkdir, open, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { cacheEntries } from "../../common/cache/cache.ts";
 import type { Lease } from "../../common/cache/entries.ts";
 import { AgentError } from "../../common/errors.ts";
+import { runHelper } from "../../common/helper.ts";
 
 const CANDIDATES = ["/bin/busybox", "/usr/bin/busybox"];
 /** Changes when the layout below does, so that a root of an older version is not taken for one of this. */
 const LAYOUT_VERSION = 2;
-const LIST_TIMEOUT_MS = 10_000;
+const LIST_DEADLINE_MS = 10_000;
 
 const DIRECTORIES = [
   "bin",
@@ -113,7 +112,7 @@ async function hasInterpreter(path: string): Promise<boolean> {
 }
 
 async function fill(root: string, busybox: string): Promise<void> {
-  const { stdout } = await promisify(execFile)(busybox, ["--list"], { timeout: LIST_TIMEOUT_MS });
+  const { stdout } = await runHelper(busybox, ["--list"], { deadlineMs: LIST_DEADLINE_MS });
   await chmod(root, 0o755);
   for (const directory of DIRECTORIES) await mkdir(join(root, directory), { recursive: true, mode: 0o755 });
   await chmod(join(root, "tmp"), 0o1777);

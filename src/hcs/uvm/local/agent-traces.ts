@@ -1,12 +1,10 @@
-import { execFile } from "node:child_process";
 import { access, constants, readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { promisify } from "node:util";
 import { makeTemporaryDirectory } from "../../../common/cache/temporary-directory.ts";
 import { AgentError } from "../../../common/errors.ts";
+import { runHelper } from "../../../common/helper.ts";
 
-const HELPER_TIMEOUT_MS = 20_000;
-const run = promisify(execFile);
+const HELPER_DEADLINE_MS = 20_000;
 
 /**
  * A directory of this process alone, mode 0700: under /run where that is writable, else under the TMPDIR.
@@ -50,7 +48,9 @@ export async function removeTraces(traces: AgentTraces): Promise<void> {
   const { directory, ociRuntime, runtimeRoot } = traces;
   const failures: unknown[] = [];
   const attempt = async (command: string, ...args: string[]) => {
-    await run(command, args, { timeout: HELPER_TIMEOUT_MS }).catch((cause: unknown) => failures.push(cause));
+    await runHelper(command, args, { deadlineMs: HELPER_DEADLINE_MS }).catch((cause: unknown) =>
+      failures.push(cause),
+    );
   };
   for (const id of await list(runtimeRoot)) {
     await attempt(ociRuntime, "--root", runtimeRoot, "delete", "--force", id);
