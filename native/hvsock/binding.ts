@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { AgentError } from "../../src/common/errors.ts";
+import { isPackaged } from "../../src/common/installation.ts";
 
 export interface RootFile {
   /** st_mode, stat(2). */
@@ -112,9 +113,15 @@ export const binaryPathVariable = "LCOW_GCS_HVSOCK";
 function findBinary(): string {
   const named = process.env[binaryPathVariable];
   if (named !== undefined && named !== "") return named;
-  // In the source tree it is where node-gyp puts it; a bundle has it beside itself.
-  const candidates = ["./build/Release/hvsock.node", "./hvsock.node"];
-  const paths = candidates.map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)));
+  // In the source tree it is where node-gyp puts it, in the npm package too where it was built at its installation; a
+  // bundle has it beside itself.
+  const here = isPackaged ? "../../../native/hvsock/" : "./";
+  const candidates = [
+    "build/Release/hvsock.node",
+    `prebuilds/${process.platform}-${process.arch}/hvsock.node`,
+    "hvsock.node",
+  ];
+  const paths = candidates.map((candidate) => fileURLToPath(new URL(here + candidate, import.meta.url)));
   return paths.find((path) => existsSync(path)) ?? paths[0] ?? "";
 }
 
@@ -124,10 +131,33 @@ function load(): Binding {
   try {
     process.dlopen(module, path, constants.dlopen.RTLD_NOW);
   } catch (cause) {
-    const remedy = `build it with "npm run setup", or name it in ${binaryPathVariable}`;
+    const build = isPackaged ? "npm rebuild lcow-gcs --foreground-scripts" : "npm run setup";
+    const remedy = `build it with "${build}", or name it in ${binaryPathVariable}`;
     throw new AgentError("INTERNAL", `cannot load the native addon ${path}: ${remedy}`, { cause });
   }
   return module.exports as Binding;
 }
 
-export const binding: Binding = load();
+/**
+ * Loaded at the first use, so that a program on a machine without it can import this all the same. From then on its
+ * functions are the object's own, and cost no more than before.
+ */
+const loadAtFirstUse: object = new Proxy(
+  {},
+  {
+    get(_, name) {
+      // Asked by whoever prints or awaits it, which is no use.
+      if (typeof name === "symbol" || name === "then") return undefined;
+      Object.setPrototypeOf(binding, null);
+      try {
+        Object.assign(binding, load());
+      } catch (error) {
+        Object.setPrototypeOf(binding, loadAtFirstUse);
+        throw error;
+      }
+      return binding[name as keyof Binding];
+    },
+  },
+);
+
+export const binding: Binding = Object.create(loadAtFirstUse) as Binding;

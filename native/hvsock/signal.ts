@@ -1,10 +1,10 @@
 import { binding } from "./binding.ts";
 
 /** The signals that Node has no names for: numbers of SIGRTMIN to SIGRTMAX, less those that the C library keeps. */
-export const realTimeSignals: readonly number[] = Array.from(
-  { length: binding.SIGRTMAX - binding.SIGRTMIN + 1 },
-  (_, index) => binding.SIGRTMIN + index,
-);
+export function realTimeSignals(): number[] {
+  const { SIGRTMIN, SIGRTMAX } = binding;
+  return Array.from({ length: SIGRTMAX - SIGRTMIN + 1 }, (_, index) => SIGRTMIN + index);
+}
 
 /**
  * Catches a signal by its number, real-time ones included, in place of its default action, and lets it through where

@@ -61,7 +61,7 @@ export class SignalForwarder {
     this.#say = say;
     for (const name of ENDING) process.on(name, () => this.#onEnding(name));
     // Not by name: Node has none for the real-time ones, and keeps SIGUSR1 blocked.
-    for (const number of [...OTHERS.map((name) => constants.signals[name]), ...realTimeSignals])
+    for (const number of [...OTHERS.map((name) => constants.signals[name]), ...realTimeSignals()])
       onSignal(number, () => this.#onOther(number));
   }
 

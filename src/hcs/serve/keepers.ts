@@ -3,16 +3,16 @@ import { randomBytes } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { withDeadline } from "../../common/deadline.ts";
 import { AgentError, describeError } from "../../common/errors.ts";
+import { programFile } from "../../common/installation.ts";
 import { nodeFlags } from "../../common/node-flags.ts";
 import { KeeperHandle } from "./keeper-handle.ts";
 import { readRecord } from "./keeper-record.ts";
 import { limits } from "./limits.ts";
 import { keepersDirectory } from "./paths.ts";
 
-const KEEPER = fileURLToPath(new URL("keeper.ts", import.meta.url));
+const KEEPER = programFile("src/hcs/serve/keeper");
 
 /** The processes that keep systems, and which keeps what. */
 export class Keepers {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { settlesWithin } from "../../../common/deadline.ts";
 import { AgentError } from "../../../common/errors.ts";
+import { programFile } from "../../../common/installation.ts";
 import { nodeFlags } from "../../../common/node-flags.ts";
 import { LoopHolder } from "../../transport/loop-holder.ts";
 import { AgentOutput } from "../agent-output.ts";
@@ -28,7 +28,7 @@ export class LocalAgent {
 
   /** @param socketPrefix the host listens on `PREFIX_PORT` already. */
   constructor(socketPrefix: string, traces: AgentTraces, options: LocalAgentOptions) {
-    const main = fileURLToPath(new URL("../../../gcs/main.ts", import.meta.url));
+    const main = programFile("src/gcs/main");
     const flags = [
       `--transport=unix:${socketPrefix}`,
       "--exit-with-host",
