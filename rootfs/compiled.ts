@@ -18,17 +18,6 @@ export async function compile(root: string, nodePackage: string, toolchain: Tool
       }),
       `${directory}/out`,
     );
-  const node = `node_modules/${nodePackage}`;
-  const headers = [`${node}/include/node/*.h`, `${node}/include/node/{uv,cppgc,libplatform}/**/*.h`];
-  const addon = async (name: string, sources: readonly string[]) =>
-    path.join(
-      await toolchain.make(root, {
-        sources: ["rootfs/addons.mk", ...headers, "node_modules/node-addon-api/*.h", ...sources],
-        results: [`built/${name}`],
-        make: ["-f", "rootfs/addons.mk", `NODE=${node}`, `built/${name}`],
-      }),
-      `built/${name}`,
-    );
   const init = await inC("native/init", ["init", "vsockexec", "gcs"]);
   const forwarder = await inC("native/forwarder", ["vsock-forwarder"]);
   return {
@@ -39,7 +28,33 @@ export async function compile(root: string, nodePackage: string, toolchain: Tool
       "vsock-forwarder": path.join(forwarder, "vsock-forwarder"),
     },
     addons: {
-      "hvsock.node": await addon("hvsock.node", ["native/hvsock/src/*"]),
+      "hvsock.node": await compileAddon(root, nodePackage, toolchain),
     },
   };
+}
+
+/**
+ * The addon alone, for Node's stable interface: for this machine's architecture or, with a compiler for it, another.
+ * @param nodePackage whose headers it is compiled with; they are the same for all architectures
+ * @returns its path
+ */
+export async function compileAddon(
+  root: string,
+  nodePackage: string,
+  toolchain: Toolchain,
+  compiler?: string,
+): Promise<string> {
+  const node = `node_modules/${nodePackage}`;
+  const headers = [`${node}/include/node/*.h`, `${node}/include/node/{uv,cppgc,libplatform}/**/*.h`];
+  const target = "built/hvsock.node";
+  const made = await toolchain.make(root, {
+    sources: ["rootfs/addons.mk", ...headers, "node_modules/node-addon-api/*.h", "native/hvsock/src/*"],
+    results: [target],
+    make: [
+      ...["-f", "rootfs/addons.mk", `NODE=${node}`],
+      ...(compiler === undefined ? [] : [`CXX=${compiler}`]),
+      target,
+    ],
+  });
+  return path.join(made, target);
 }

@@ -48,9 +48,15 @@ export class Toolchain {
     this.#root = path.join(cache, `toolchain-${this.version}`);
   }
 
-  /** Downloads it, where it is not kept. @throws as unpackPackages */
-  static async open(options: PackageOptions): Promise<Toolchain> {
-    const debs = await packageFiles("compilers", packages, options, (archive) => archive.closure(packages));
+  /**
+   * Downloads it, where it is not kept.
+   * @param more packages to have beside the image's own, such as a compiler for another architecture
+   * @throws as unpackPackages
+   */
+  static async open(options: PackageOptions, more: readonly string[] = []): Promise<Toolchain> {
+    const wanted = [...packages, ...more];
+    const name = ["compilers", ...more].join(" and ");
+    const debs = await packageFiles(name, wanted, options, (archive) => archive.closure(wanted));
     return new Toolchain(options.cache, debs);
   }
 

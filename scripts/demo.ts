@@ -5,10 +5,11 @@
 import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { buildImage, defaultImage } from "../src/cli/image.ts";
+import { buildImage } from "../src/cli/image.ts";
 import { describeError } from "../src/common/errors.ts";
 import { makeDefaultSpec } from "../src/hcs/uvm/default-spec.ts";
 import { LocalUvm } from "../src/hcs/uvm/local/local-uvm.ts";
+import { builtImage } from "../src/hcs/uvm/qemu/built-image.ts";
 import { type BootStage, QemuUvm } from "../src/hcs/uvm/qemu/qemu-uvm.ts";
 import type { UtilityVm } from "../src/hcs/uvm/utility-vm.ts";
 
@@ -58,7 +59,7 @@ function showOutput(stream: Readable) {
 /** In a virtual machine, or with --local on this machine alone. */
 async function start(local: boolean, signal: AbortSignal): Promise<UtilityVm> {
   if (local) return await LocalUvm.start({ signal });
-  const { kernel, initrd } = defaultImage;
+  const { kernel, initrd } = builtImage();
   const stages: Readonly<Record<BootStage, string>> = {
     kernel: "start QEMU",
     init: "boot: the kernel, then the guest's init",

@@ -2,37 +2,35 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { access } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { AgentError } from "../common/errors.ts";
+import { isPackaged, packageRoot } from "../common/installation.ts";
 import { nodeFlags } from "../common/node-flags.ts";
-import { type BootFiles, builtImage } from "../hcs/uvm/qemu/built-image.ts";
+import { type BootFiles, builtImage, findBuiltImage } from "../hcs/uvm/qemu/built-image.ts";
 import { type OptionDescription, UsageError } from "./arguments.ts";
 import { say } from "./output.ts";
 import { readCount, readNotEmpty } from "./values.ts";
 import type { Verb } from "./verb.ts";
 
-const root = new URL("../../", import.meta.url);
-
 export type Image = BootFiles;
-
-export const defaultImage: Image = builtImage;
 
 /** Builds what is missing of the image, or older than its sources; says how far it is on standard error. */
 export async function buildImage(args: readonly string[] = []): Promise<number> {
-  const build = fileURLToPath(new URL("rootfs/build.ts", root));
+  const build = join(packageRoot, "rootfs/build.ts");
   const child = spawn(process.execPath, [...nodeFlags, build, ...args], { stdio: ["ignore", 2, 2] });
   const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
   return signal === null ? (code ?? 1) : 1;
 }
 
 /**
- * The named files, or the default image, which is built when it is not there yet.
- * @throws AgentError HELPER_FAILED
+ * The named files, or the default image, which a checkout builds when it is not there yet.
+ * @throws AgentError HELPER_FAILED, SPAWN_FAILED in a package, with what to do
  */
 export async function findImage(named: Partial<Image>): Promise<Image> {
-  const image = { ...defaultImage, ...named };
+  const found = builtImage();
+  const image = { ...found, ...named };
   const missing = await Promise.all(
-    Object.values(defaultImage)
+    Object.values(found)
       .filter((file) => Object.values(image).includes(file))
       .map((file) =>
         access(file).then(
@@ -42,6 +40,7 @@ export async function findImage(named: Partial<Image>): Promise<Image> {
       ),
   );
   if (missing.includes(true)) {
+    if (isPackaged || process.env.LCOW_IMAGE) return findBuiltImage(image);
     say("there is no image yet; building it, once");
     if ((await buildImage()) !== 0) {
       throw new AgentError("HELPER_FAILED", "the image could not be built; see above, or try: npm run image");

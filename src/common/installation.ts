@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 export const isPackaged: boolean = import.meta.url.endsWith("/dist/src/common/installation.js");
 
 /** The directory of package.json. */
-export const packageRoot: string = fileURLToPath(new URL(isPackaged ? "../../../" : "../../", import.meta.url));
+export const packageRoot: string = fileURLToPath(
+  new URL(isPackaged ? "../../../" : "../../", import.meta.url),
+);
 
 /**
  * One of this project's programs, for a Node to run.

@@ -1,9 +1,10 @@
 /** The image's agent in a virtual machine, for tests that speak frames to it. */
 import { copyFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
-import { buildImage, defaultImage } from "../../src/cli/image.ts";
+import { buildImage } from "../../src/cli/image.ts";
 import { layerImage } from "../../src/hcs/uvm/layers/layer-image.ts";
 import { createScratchDisk } from "../../src/hcs/uvm/layers/scratch-disk.ts";
+import { builtImage } from "../../src/hcs/uvm/qemu/built-image.ts";
 import { agentArguments, KERNEL_ARGUMENTS } from "../../src/hcs/uvm/qemu/qemu-uvm.ts";
 import { QemuVm } from "../../src/hcs/uvm/qemu/qemu-vm.ts";
 import { compileProgram } from "./c-program.ts";
@@ -40,7 +41,7 @@ export async function bootVm(directory: string, ociRuntime = "runc"): Promise<Vm
   await createScratchDisk(scratchFile, { bytes: SCRATCH_BYTES });
   const layer = await layerImage(rootWithPrograms(directory));
   const vm = await QemuVm.create({
-    ...defaultImage,
+    ...builtImage(),
     kernelArguments: KERNEL_ARGUMENTS,
     initArguments: agentArguments("debug", ociRuntime),
     disks: [

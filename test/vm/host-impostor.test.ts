@@ -6,8 +6,9 @@ import { copyFileSync, globSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import tap from "tap";
-import { buildImage, defaultImage } from "../../src/cli/image.ts";
+import { buildImage } from "../../src/cli/image.ts";
 import { makeDefaultSpec } from "../../src/hcs/uvm/default-spec.ts";
+import { builtImage } from "../../src/hcs/uvm/qemu/built-image.ts";
 import { QemuUvm } from "../../src/hcs/uvm/qemu/qemu-uvm.ts";
 import { compileProgram } from "../helpers/c-program.ts";
 import { copyRootfs } from "../helpers/rootfs.ts";
@@ -35,7 +36,7 @@ function rootWithPrograms(directory: string): string {
 tap.test("nobody in the machine is taken for its host", async (t) => {
   t.equal(await buildImage(), 0);
   const uvm = await QemuUvm.start({
-    ...defaultImage,
+    ...builtImage(),
     logLevel: "warning",
     // The hardened machine takes no module any more: what is tried here must not rest on that.
     kernelArguments: ["lcow.harden=off"],

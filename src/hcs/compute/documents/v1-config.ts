@@ -2,10 +2,10 @@
  * Version 1's description of a container: every field of hcsshim's ContainerConfig (internal/hcs/schema1). Those
  * without a meaning for Linux containers, or on this platform, are known by name and refused when they are set.
  */
-import { basename, dirname } from "node:path";
+import { basename } from "node:path";
 import * as v from "valibot";
 import { AgentError } from "../../../common/errors.ts";
-import { builtImage } from "../../uvm/qemu/built-image.ts";
+import { builtImage, imageDirectory } from "../../uvm/qemu/built-image.ts";
 import type { ContainerDocument, VirtualMachineDocument } from "./document-parts.ts";
 import type { MappedVirtualDisk } from "./schema1.ts";
 import { parseStrictly } from "./strict.ts";
@@ -159,8 +159,9 @@ function vmDocument(config: Config, disks: readonly V1Disk[]): VirtualMachineDoc
   const { HvRuntime, MemoryMaximumInMB, ProcessorCount, EndpointList } = config;
   const runtime = HvRuntime ?? {};
   // Without a directory, the image that was built here; never whatever lies in the working directory.
-  const inImage = (file: string) => `${runtime.ImagePath || dirname(builtImage.kernel)}/${file}`;
-  const kernelFile = runtime.LinuxKernelFile || (runtime.ImagePath ? "kernel" : basename(builtImage.kernel));
+  const inImage = (file: string) => `${runtime.ImagePath || imageDirectory()}/${file}`;
+  const kernelFile =
+    runtime.LinuxKernelFile || (runtime.ImagePath ? "kernel" : basename(builtImage().kernel));
   const bootsFromDisk = runtime.BootSource === "Vhd";
   const attachments = Object.fromEntries(
     disks.map(({ lun, HostPath, ReadOnly }) => {
