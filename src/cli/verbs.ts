@@ -75,6 +75,11 @@ export const verbs: readonly VerbEntry[] = [
   { name: "rm", summary: "remove stopped containers", load: () => import("./service/rm.ts") },
   { name: "list", aliases: ["ls"], summary: "show all systems", load: () => import("./service/list.ts") },
   {
+    name: "doctor",
+    summary: "check what this machine lacks for lcow",
+    load: () => import("./doctor/command.ts"),
+  },
+  {
     name: "completion",
     summary: "print a script of completions for a shell",
     load: () => import("./completion/command.ts"),

@@ -7,7 +7,7 @@
  *   126  it cannot be executed: a directory, no permission, not a program of this kernel
  *   127  it was not found
  *
- * The others end with 0, 2 and 125, and all with 1 or 141 where standard output is lost: see output.ts.
+ * The others end with 0, 2 and 125 (`doctor` with 1 where `lcow run` would not work), and all with 1 or 141 where standard output is lost: see output.ts.
  */
 import { AgentError, type ErrorCode } from "../../common/errors.ts";
 

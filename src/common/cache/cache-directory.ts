@@ -2,7 +2,7 @@ import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { makePrivate } from "./trusted-directory.ts";
 
-const REMEDY = "set XDG_CACHE_HOME to a directory of your own";
+export const REMEDY = "set XDG_CACHE_HOME to a directory of your own";
 
 /** $XDG_CACHE_HOME/lcow-gcs, by default below ~/.cache; whether it is there or not. */
 export function cacheHome(): string {

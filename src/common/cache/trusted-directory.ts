@@ -26,6 +26,12 @@ export function makePrivate(directory: string, remedy: string): void {
   if ((lstatSync(directory).mode & 0o077) !== 0) closeToOthers(directory);
 }
 
+/** Whether makePrivate() would refuse what is there, or on the way there; makes and changes nothing. @throws as it */
+export function checkPrivate(directory: string, remedy: string): void {
+  checkParents(dirname(resolve(directory)), remedy);
+  if (lstatSync(directory, { throwIfNoEntry: false }) !== undefined) checkOwn(directory, remedy);
+}
+
 /** As makePrivate(), for a directory that somebody else chose and may let others read. */
 export function makeOwn(directory: string, remedy: string): void {
   make(directory, remedy);

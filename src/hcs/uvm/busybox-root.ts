@@ -75,6 +75,11 @@ function rootName({ stats: { size, mtimeMs } }: Busybox): string {
   return `busybox-root-${LAYOUT_VERSION}-${size}-${Math.trunc(mtimeMs)}`;
 }
 
+/** @returns the path of the busybox that the default root is made of. @throws AgentError INVALID_ARGUMENT */
+export async function busyboxPath(): Promise<string> {
+  return (await findBusybox()).path;
+}
+
 interface Busybox {
   readonly path: string;
   readonly stats: Stats;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { access, constants, readFile, rename, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
-import { cacheDirectory } from "../../../common/cache/cache-directory.ts";
+import { cacheDirectory, cacheHome } from "../../../common/cache/cache-directory.ts";
 import { within } from "../../../common/deadline.ts";
 import { confine } from "./confinement.ts";
 import { PassedFiles } from "./passed-files.ts";
@@ -22,20 +22,35 @@ export async function kvmWorks(qemu: string, kernel: string, device = "/dev/kvm"
   } catch {
     return false;
   }
-  const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-  const key = `${release()} ${boot}`;
-  const file = join(await cacheDirectory("qemu"), "kvm.json");
-  const remembered = await readFile(file, "utf8").catch(() => undefined);
-  if (remembered !== undefined) {
-    const answer = parse(remembered);
-    if (answer?.key === key) return answer.works;
-  }
-  const works = await printsUnderKvm(qemu, kernel);
+  const file = answerFile(await cacheDirectory("qemu"));
+  const remembered = await readAnswer(file);
+  if (remembered !== undefined) return remembered;
+  const works = await bootsUnderKvm(qemu, kernel);
   // Renamed into place: another process may read it now.
   const fresh = `${file}.${randomUUID()}`;
-  await writeFile(fresh, JSON.stringify({ key, works }), { flag: "wx", mode: 0o600 });
+  await writeFile(fresh, JSON.stringify({ key: await machineKey(), works }), { flag: "wx", mode: 0o600 });
   await rename(fresh, file);
   return works;
+}
+
+/** What kvmWorks() would answer without a try; undefined when it would try. Makes nothing. */
+export async function rememberedKvm(cache = cacheHome()): Promise<boolean | undefined> {
+  return await readAnswer(answerFile(join(cache, "qemu")));
+}
+
+function answerFile(directory: string): string {
+  return join(directory, "kvm.json");
+}
+
+/** Changes when this machine boots anew. */
+async function machineKey(): Promise<string> {
+  return `${release()} ${(await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim()}`;
+}
+
+async function readAnswer(file: string): Promise<boolean | undefined> {
+  const text = await readFile(file, "utf8").catch(() => undefined);
+  const answer = text === undefined ? undefined : parse(text);
+  return answer?.key === (await machineKey()) ? answer.works : undefined;
 }
 
 /** For a message, when kvmWorks() says no. */
@@ -60,7 +75,8 @@ function parse(text: string): { key: unknown; works: boolean } | undefined {
   }
 }
 
-async function printsUnderKvm(qemu: string, kernel: string): Promise<boolean> {
+/** Boots the kernel until it prints, within a deadline; leaves nothing, remembers nothing. */
+export async function bootsUnderKvm(qemu: string, kernel: string): Promise<boolean> {
   const { options } = await confine({ kernel }, { program: qemu, accelerator: "kvm", usesVsock: false });
   using files = new PassedFiles();
   const passed = files.pass({ kernel });

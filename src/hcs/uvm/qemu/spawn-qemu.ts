@@ -32,21 +32,30 @@ export function spawnQemu({ path, parameters, confinement, fds }: QemuProgram): 
 
 /** @returns the program's path. @throws AgentError SPAWN_FAILED naming the Debian package to install */
 export async function findQemu(configured?: string): Promise<string> {
-  const name = configured ?? "qemu-system-x86_64";
-  await findProgram("setpriv", "util-linux");
-  return await findProgram(name, "qemu-system-x86");
+  const { name, debianPackage } = QEMU;
+  await findProgram(SETPRIV.name, SETPRIV.debianPackage);
+  return await findProgram(configured ?? name, debianPackage);
 }
 
-async function findProgram(name: string, debianPackage: string): Promise<string> {
-  const directories = name.includes("/") ? [""] : (process.env.PATH ?? "").split(delimiter);
+/** QEMU for the guest's processor, and what starts it. */
+export const QEMU = { name: "qemu-system-x86_64", debianPackage: "qemu-system-x86" };
+export const SETPRIV = { name: "setpriv", debianPackage: "util-linux" };
+
+/** @param path where to look: a PATH. @throws AgentError SPAWN_FAILED naming the Debian package to install */
+export async function findProgram(
+  name: string,
+  debianPackage: string,
+  path = process.env.PATH ?? "",
+): Promise<string> {
+  const directories = name.includes("/") ? [""] : path.split(delimiter);
   for (const directory of directories) {
     // QEMU starts in another directory.
-    const path = resolve(directory === "" ? name : join(directory, name));
-    const usable = await access(path, constants.X_OK).then(
+    const program = resolve(directory === "" ? name : join(directory, name));
+    const usable = await access(program, constants.X_OK).then(
       () => true,
       () => false,
     );
-    if (usable) return path;
+    if (usable) return program;
   }
   const where = name.includes("/") ? `there is no program ${name}` : `${name} is not on the PATH`;
   throw new AgentError("SPAWN_FAILED", `${where}; install the Debian package ${debianPackage}`);
