@@ -29,7 +29,7 @@ export function checkProcess(process: OciProcess): void {
  */
 export async function refuseProgram(process: OciProcess, initPid: number): Promise<void> {
   const root = `/proc/${initPid}/root`;
-  let file = await findProgram(process, root);
+  let file = await findProgram(process, root, initPid);
   for (let scripts = 0; file !== undefined; scripts++) {
     const kind = specialKind(file);
     if (kind !== undefined) throw refusal(process, `${file.name} is ${kind}`);
@@ -104,22 +104,26 @@ function refusal(
   return new AgentError(failure, `${describeStartFailure(failure, subject)}: ${reason}`);
 }
 
-async function findProgram(
-  { args = [], env = [], cwd = "/" }: OciProcess,
-  root: string,
-): Promise<Found | undefined> {
+/** @throws AgentError COMMAND_NOT_EXECUTABLE for one that only another user may run */
+async function findProgram(process: OciProcess, root: string, initPid: number): Promise<Found | undefined> {
+  const { args = [], env = [], cwd = "/" } = process;
   const [command = ""] = args;
   const path = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? "";
   const candidates = command.includes("/")
     ? [resolve("/", cwd, command)]
     : path.split(":").map((directory) => join(directory, command));
+  let isOthers = false;
   for (const candidate of candidates) {
     if (!candidate.startsWith("/")) continue;
     const file = await readHeadInRoot(root, candidate, HEAD_SIZE);
     if (typeof file === "string" || (file.mode & EXECUTABLE_BITS) === 0) continue;
     // A directory's bits are another permission: runtimes pass it by, and name it where it is the only one.
-    if (specialKind(file) !== "a directory") return { ...file, name: "it" };
+    if (specialKind(file) === "a directory") continue;
+    if (mayExecute(process, file, initPid)) return { ...file, name: "it" };
+    isOthers = true;
   }
+  // Some runtimes look with more rights than the process will have, and take it.
+  if (isOthers) throw refusal(process, `it is not executable for user ${process.user?.uid ?? 0}`);
   return undefined;
 }
 
