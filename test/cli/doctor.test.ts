@@ -19,6 +19,7 @@ import * as machine from "../../src/cli/doctor/machine.ts";
 import * as programs from "../../src/cli/doctor/programs.ts";
 import * as storage from "../../src/cli/doctor/storage.ts";
 import { hereAndNow, type Surroundings } from "../../src/cli/doctor/surroundings.ts";
+import { AgentError } from "../../src/common/errors.ts";
 import { LCOW, lcow } from "./lcow.ts";
 
 const NOBODY = 65_534;
@@ -113,7 +114,7 @@ test("a /dev/kvm that is none, that may not be used, and one that boots nothing"
   const tried = { kvm: "/dev/null", path: directory, cache: directory };
   t.match(await says(tried), { state: "note", says: /without QEMU it could not be tried/ });
   program(directory, "qemu-system-x86_64", "exit 1");
-  const image = { kernel: "/nonexistent", initrd: "/nonexistent" };
+  const image = () => ({ kernel: "/nonexistent", initrd: "/nonexistent" });
   t.match(await says({ ...tried, image }), { state: "note", says: /without an image/ });
   t.match(await says(tried), {
     state: "note",
@@ -182,12 +183,16 @@ test("programs that are there and do not run", async (t) => {
 test("images that cannot be booted", async (t) => {
   const directory = temporary(t);
   const image = { kernel: join(directory, "vmlinux"), initrd: join(directory, "initrd.img") };
-  const says = async () => await programs.image.run(around({ image }));
+  const says = async () => await programs.image.run(around({ image: () => image }));
+  const wrong = () => {
+    throw new AgentError("INVALID_ARGUMENT", "it belongs to another version");
+  };
+  t.match(await programs.image.run(around({ image: wrong })), { state: "missing", says: /another version/ });
   t.match(await says(), { state: "missing", says: /there is no .*vmlinux/, remedy: /lcow image/ });
   writeFileSync(image.kernel, "no kernel");
   writeFileSync(image.initrd, "");
   t.match(await says(), { state: "missing", remedy: /--force/ });
-  cpSync(hereAndNow("/").image.kernel, image.kernel);
+  cpSync(hereAndNow("/").image().kernel, image.kernel);
   t.match(await says(), { state: "missing", says: /initrd.*is empty/ });
   writeFileSync(image.initrd, "x");
   t.match(await says(), { state: "ok", says: /nothing tells what it is made of/ });

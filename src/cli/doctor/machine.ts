@@ -83,9 +83,10 @@ export const kvm: Check = {
 async function tryKvm({ path, image, cache, kvm: device }: Surroundings): Promise<Finding> {
   const qemu = await findProgram(QEMU.name, QEMU.debianPackage, path).catch(() => undefined);
   if (qemu === undefined) return note(`${device} is there; without QEMU it could not be tried`);
-  if ((await unreadable(image.kernel)) !== undefined)
+  const { kernel } = image();
+  if ((await unreadable(kernel)) !== undefined)
     return note(`${device} is there; without an image to boot it could not be tried`);
-  const boots = await bootsUnderKvm(qemu, image.kernel);
+  const boots = await bootsUnderKvm(qemu, kernel);
   const remembered = await rememberedKvm(cache);
   if (remembered !== undefined && remembered !== boots) {
     const now = boots ? "boots a guest" : "boots no guest";

@@ -5,6 +5,7 @@ import { describeError } from "../../common/errors.ts";
 import { runHelper } from "../../common/helper.ts";
 import { busyboxPath } from "../../hcs/uvm/busybox-root.ts";
 import { MKE2FS, MKFS_EROFS } from "../../hcs/uvm/layers/make-filesystem.ts";
+import { type BootFiles, IMAGE_REMEDY } from "../../hcs/uvm/qemu/built-image.ts";
 import { checkConfig } from "../../hcs/uvm/qemu/preflight.ts";
 import { findProgram, QEMU, SETPRIV } from "../../hcs/uvm/qemu/spawn-qemu.ts";
 import { detectCgroupLayout } from "../../linux/cgroups/layout.ts";
@@ -70,11 +71,17 @@ interface Manifest {
 export const image: Check = {
   name: "image",
   neededFor: "virtual machines: what they boot",
-  async run({ image: files }) {
+  async run({ image }) {
+    let files: BootFiles;
+    try {
+      files = image();
+    } catch (error) {
+      return missing(describeError(error), IMAGE_REMEDY);
+    }
     for (const file of [files.kernel, files.initrd]) {
       const problem = await unreadable(file);
       if (problem === "ENOENT")
-        return missing(`there is no ${file}`, "lcow image builds it (so does the first lcow run, if it can)");
+        return missing(`there is no ${file}`, `${IMAGE_REMEDY}; the first lcow run does, too`);
       if (problem !== undefined)
         return missing(`${file} cannot be read (${problem})`, "let this user read it: chmod a+r");
     }

@@ -8,7 +8,8 @@ export interface Surroundings {
   readonly user: number;
   /** Directories of programs, as in the variable. */
   readonly path: string;
-  readonly image: BootFiles;
+  /** May throw: see builtImage(). */
+  readonly image: () => BootFiles;
   readonly kvm: string;
   readonly vhostVsock: string;
   /** Prefix of /proc. */
