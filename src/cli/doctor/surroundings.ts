@@ -29,7 +29,7 @@ export function hereAndNow(stateDirectory: string): Surroundings {
     nodeFlags: process.execArgv,
     user: process.geteuid?.() ?? -1,
     path: process.env.PATH ?? "",
-    image: builtImage(),
+    image: builtImage,
     kvm: "/dev/kvm",
     vhostVsock: "/dev/vhost-vsock",
     root: "",

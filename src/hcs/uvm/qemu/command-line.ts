@@ -49,7 +49,8 @@ export function qemuArguments(config: QemuConfig, choices: Choices): string[] {
     // The console is QEMU's standard output, which we read: so its end is at hand when the boot fails.
     ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ["-chardev", `socket,id=control,fd=${choices.controlFd}`],
-    ["-mon", "chardev=control,mode=control"],
+    // QEMU 11 warns of -mon, which says the same.
+    ["-qmp", "chardev:control"],
     wireArguments(choices.wire),
     controllerArguments(config.disks ?? []),
     (config.disks ?? []).flatMap((disk) => [

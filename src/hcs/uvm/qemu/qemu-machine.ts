@@ -83,9 +83,11 @@ export class QemuMachine {
     this.#qmp = await QmpClient.open(this.#control, (event) => this.#onEvent(event));
   }
 
-  /** The end of what QEMU itself has said. */
+  /** The end of what QEMU itself has said; its warnings, of which newer ones have more, only where it said nothing else. */
   get said(): string {
-    return printableLines(this.#said.trim());
+    const lines = this.#said.trim().split("\n");
+    const errors = lines.filter((line) => !/: warning: /.test(line));
+    return printableLines((errors.length === 0 ? lines : errors).join("\n"));
   }
 
   /** @param fd goes along. @throws AgentError INVALID_STATE before running(), and what QmpClient.execute throws */
