@@ -33,6 +33,8 @@ exports.launch = (name, program, flags, environment) => {
 
 /** What Node made of the files is kept, which is half of a start; only where nobody else can put anything. */
 function compileCache() {
+  // It would be made anew by the very command that removes it.
+  if (process.argv[2] === "prune") return {};
   if (process.env.NODE_COMPILE_CACHE !== undefined || process.env.NODE_DISABLE_COMPILE_CACHE) return {};
   const { XDG_CACHE_HOME } = process.env;
   const parent = XDG_CACHE_HOME !== undefined && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), ".cache");

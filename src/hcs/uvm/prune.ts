@@ -2,11 +2,11 @@
 import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { cacheEntries, diskUsage } from "../../common/cache/cache.ts";
 import { cacheHome } from "../../common/cache/cache-directory.ts";
 import type { Entries } from "../../common/cache/entries.ts";
 import { type AbandonedDirectory, abandonedDirectories } from "../../common/cache/temporary-directory.ts";
+import { isPackaged, packageRoot } from "../../common/installation.ts";
 import { currentRootName } from "./busybox-root.ts";
 import { removeTraces, tracesIn } from "./local/agent-traces.ts";
 
@@ -20,8 +20,10 @@ export interface Removable {
   remove(): Promise<boolean>;
 }
 
-/** Node's compiled code, where bin/lcow has it kept. */
-const COMPILE_CACHE = fileURLToPath(new URL("../../../out/cache/compile", import.meta.url));
+/** Node's compiled code, where bin/lcow has it kept; in the package bin/launch.cjs. */
+function compileCacheDirectory(): string {
+  return isPackaged ? join(cacheHome(), "compile") : join(packageRoot, "out/cache/compile");
+}
 
 /**
  * @param all what the next run would make again at once, too: the default root, whether KVM works, compiled code
@@ -68,11 +70,11 @@ function directory(what: string, path: string): Removable {
 
 /** None where somebody else's is used, or the checkout is another user's. */
 function compileCache(): string[] {
+  const directory = compileCacheDirectory();
   const used = process.env.NODE_COMPILE_CACHE;
-  if (used === undefined || resolve(used) !== COMPILE_CACHE) return [];
-  return lstatSync(COMPILE_CACHE, { throwIfNoEntry: false })?.uid === process.geteuid?.()
-    ? [COMPILE_CACHE]
-    : [];
+  // The package's launcher names none to the command that removes it.
+  if (!isPackaged && (used === undefined || resolve(used) !== directory)) return [];
+  return lstatSync(directory, { throwIfNoEntry: false })?.uid === process.geteuid?.() ? [directory] : [];
 }
 
 /** Of versions that kept them beside the other directories. */
