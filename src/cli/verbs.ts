@@ -80,6 +80,11 @@ export const verbs: readonly VerbEntry[] = [
     load: () => import("./doctor/command.ts"),
   },
   {
+    name: "diagnose",
+    summary: "pack what is known of a system, without its secrets",
+    load: () => import("./diagnose/command.ts"),
+  },
+  {
     name: "completion",
     summary: "print a script of completions for a shell",
     load: () => import("./completion/command.ts"),

@@ -100,6 +100,7 @@ pin<
     | typeof Symbol.asyncDispose
     | "createComputeSystem"
     | "guestOf"
+    | "machineOf"
     | "openComputeSystem"
     | "getComputeSystems"
     | "getServiceProperties"

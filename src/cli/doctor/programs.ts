@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describeError } from "../../common/errors.ts";
 import { runHelper } from "../../common/helper.ts";
+import { isPackaged } from "../../common/installation.ts";
 import { busyboxPath } from "../../hcs/uvm/busybox-root.ts";
 import { MKE2FS, MKFS_EROFS } from "../../hcs/uvm/layers/make-filesystem.ts";
 import { type BootFiles, IMAGE_REMEDY } from "../../hcs/uvm/qemu/built-image.ts";
@@ -81,7 +82,10 @@ export const image: Check = {
     for (const file of [files.kernel, files.initrd]) {
       const problem = await unreadable(file);
       if (problem === "ENOENT")
-        return missing(`there is no ${file}`, `${IMAGE_REMEDY}; the first lcow run does, too`);
+        return missing(
+          `there is no ${file}`,
+          `${IMAGE_REMEDY}${isPackaged ? "" : "; the first lcow run does, too"}`,
+        );
       if (problem !== undefined)
         return missing(`${file} cannot be read (${problem})`, "let this user read it: chmod a+r");
     }

@@ -1,16 +1,5 @@
 /** Requests as a log may show them: what can hold a secret is replaced, at any depth. */
-
-/** Environments, command lines and annotations: where users put passwords and tokens. */
-const secretFields = new Set([
-  "env",
-  "Environment",
-  "args",
-  "CommandLine",
-  "CommandArgs",
-  "annotations",
-  "EncodedSecurityPolicy",
-  "Fragment",
-]);
+import { secretFields } from "../../common/secret-fields.ts";
 
 const REPLACEMENT = "<scrubbed>";
 

@@ -3,6 +3,7 @@ import { withTimeLimit } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import { checkContainerId } from "../../protocol/container-id.ts";
 import type { GuestConnection } from "../guest/guest-connection.ts";
+import type { UtilityVm } from "../uvm/utility-vm.ts";
 import type { CallOptions } from "./cow.ts";
 import { type ComputeSystemDocument, parseDocument } from "./documents/document.ts";
 import type { ComputeSystemQuery, ContainerProperties } from "./documents/schema1.ts";
@@ -151,6 +152,11 @@ export class ComputeService {
     const record = this.#systems.get(id);
     const answers = record !== undefined && record.state !== "Paused" && !record.isStopped;
     return answers ? record.kind.vm?.uvm.guest : undefined;
+  }
+
+  /** The machine that a system is or runs in, also when it is paused or has ended; not before its start. */
+  machineOf(id: string): UtilityVm | undefined {
+    return this.#systems.get(id)?.kind.vm?.uvm;
   }
 
   /** Ends all systems and forgets them. */

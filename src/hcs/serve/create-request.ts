@@ -36,6 +36,8 @@ export interface CreateRequest {
   readonly init: ProcessParameters | undefined;
   readonly options: CreateOptions;
   readonly removeAtEnd: boolean;
+  /** What was asked of the driver, as it was asked. */
+  readonly machine: MachineRequest;
 }
 
 /** What is told of the machine that is made. */
@@ -54,10 +56,11 @@ export function parseCreateRequest(body: unknown, events: MachineEvents): Create
     init,
     options: { ...makeDriver(machine, events) },
     removeAtEnd,
+    machine,
   };
 }
 
-type MachineRequest = Omit<v.InferOutput<typeof schema>, "id" | "document" | "init" | "removeAtEnd">;
+export type MachineRequest = Omit<v.InferOutput<typeof schema>, "id" | "document" | "init" | "removeAtEnd">;
 
 /** Nothing where the service's own driver does. @throws AgentError NOT_SUPPORTED */
 function makeDriver(

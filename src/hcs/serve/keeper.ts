@@ -25,6 +25,7 @@ import { parseCreateRequest } from "./create-request.ts";
 import { listen, readBody, reply } from "./http.ts";
 import { writeRecord } from "./keeper-record.ts";
 import { KeptSystem } from "./kept-system.ts";
+import { KnownSecrets } from "./known-secrets.ts";
 import { limits } from "./limits.ts";
 import { logQuery, sendLog } from "./log-response.ts";
 import { keeperSocket } from "./paths.ts";
@@ -38,6 +39,7 @@ class Keeper {
   readonly #systems = new Map<string, KeptSystem>();
   /** Those that may have left something; what of one has ended by itself is found to be gone. */
   readonly #agents: AgentRecord[] = [];
+  readonly #secrets = new KnownSecrets();
   #logs = 0;
   #server: Server | undefined;
   #ending = false;
@@ -63,6 +65,7 @@ class Keeper {
     const method = request.method ?? "GET";
     // Read to its end, whatever the answer: who still sends takes an early one for a lost connection.
     const body = await readBody(request);
+    this.#secrets.note(body);
     if (url.pathname === "/alive") {
       reply(response, 200, {});
       return;
@@ -160,6 +163,14 @@ class Keeper {
         return { ...(await system.properties()), ...kept.properties };
       case "GET processes":
         return kept.processes;
+      case "GET diagnostics":
+        return {
+          ...kept.request,
+          ...this.#service.machineOf(system.id)?.lastOutput?.(),
+          secrets: this.#secrets.all,
+        };
+      case "GET stacks":
+        return { stacks: await this.#stacks(system.id, signal) };
       case "POST terminate":
         return await system.terminate({ signal });
       default:
@@ -167,6 +178,12 @@ class Keeper {
           return await this.#guestCall(kept, call, body, url, signal);
         return await kept.answered(signal, (limited) => this.#guestCall(kept, call, body, url, limited));
     }
+  }
+
+  async #stacks(id: string, signal: AbortSignal): Promise<string> {
+    const guest = this.#service.guestOf(id);
+    if (guest !== undefined) return await guest.dumpStacks({ timeoutMs: limits.stacksMs, signal });
+    throw new AgentError("INVALID_STATE", `system ${id} has no guest to ask: it does not run, or is paused`);
   }
 
   /** What the guest must answer. */

@@ -82,7 +82,7 @@ export class Keepers {
     const directory = join(this.#parent, randomBytes(8).toString("hex"));
     await mkdir(directory, { mode: 0o700 });
     const logFile = join(directory, "keeper.log");
-    const log = openSync(logFile, "wx", 0o600);
+    const log = openSync(logFile, "ax", 0o600);
     const { NODE_OPTIONS: _, ...environment } = process.env;
     // A session of its own: it lives on when this process does not.
     const child = spawn(process.execPath, [...nodeFlags, KEEPER, directory], {

@@ -82,6 +82,12 @@ export class KeptSystem {
     return [...this.#processes.values()].map(({ summary }) => summary);
   }
 
+  /** What it was made of, as it was asked for: with the secrets that are in it. */
+  get request() {
+    const { document, init, machine } = this.#options;
+    return { document, init, machine };
+  }
+
   /** What can be told of it when nobody answers. */
   get summary() {
     const { id, document } = this.#options;

@@ -9,6 +9,8 @@ export const limits = {
   guestSilenceMs: 10_000,
   /** Force asks a guest for so long, so that exit codes are known; then its machine is ended. */
   forceMs: 2_000,
+  /** A guest that is asked where it is (`lcow diagnose`) may take so long. */
+  stacksMs: 5_000,
   /** A keeper is asked for a sign of life this often, while somebody waits for it. */
   keeperHeartbeatMs: 1_000,
   /** A keeper that says nothing for so long does not answer. */

@@ -25,6 +25,12 @@ export class AgentOutput {
     await within(this.#ended.promise, timeoutMs);
   }
 
+  /** The end of it, from a line's begin: of a line that is cut nobody could tell what it began with. */
+  get tail(): string {
+    const isCut = this.#tail.length === KEPT;
+    return printableLines(isCut ? this.#tail.slice(this.#tail.indexOf("\n") + 1 || KEPT) : this.#tail);
+  }
+
   /** "; its log" and the last lines, or nothing. */
   lastWords(): string {
     const text = printableLines(this.#tail.trim());

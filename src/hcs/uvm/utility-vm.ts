@@ -20,6 +20,9 @@ export interface UtilityVm {
    */
   prepareRoot(directory?: string, options?: RootOptions): Promise<ContainerRoot>;
 
+  /** The end of what the guest has printed and its agent has logged; also once it has ended. */
+  lastOutput?(): LastOutput;
+
   /** Directory in the guest for the agent's files about a container. */
   bundlePath(containerId: string): string;
 
@@ -31,6 +34,12 @@ export interface UtilityVm {
    * @param options.force at once, without asking the guest, which may be stopped
    */
   close(options?: { readonly force?: boolean }): Promise<void>;
+}
+
+export interface LastOutput {
+  /** Absent without a virtual machine. */
+  readonly console?: string;
+  readonly log: string;
 }
 
 export interface RootOptions {

@@ -24,6 +24,7 @@ export class LocalAgent {
   readonly #child: ChildProcess;
   readonly #exited = Promise.withResolvers<true>();
   readonly #holder = new LoopHolder();
+  readonly #output: AgentOutput;
   #isEndExpected = false;
 
   /** @param socketPrefix the host listens on `PREFIX_PORT` already. */
@@ -47,6 +48,7 @@ export class LocalAgent {
     this.#holder.add(this.#child);
     if (this.#child.stderr !== null) this.#holder.add(this.#child.stderr);
     const output = new AgentOutput(this.#child.stderr, options.onLog);
+    this.#output = output;
     const died = Promise.withResolvers<AgentError>();
     this.died = died.promise;
     const onEnd = (how: string, cause?: unknown) => {
@@ -64,6 +66,11 @@ export class LocalAgent {
 
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  /** The end of its log. */
+  get log(): string {
+    return this.#output.tail;
   }
 
   expectEnd(): void {

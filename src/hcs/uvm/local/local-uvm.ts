@@ -6,7 +6,7 @@ import type { GuestConnection } from "../../guest/guest-connection.ts";
 import { UnixHostTransport } from "../../transport/unix-host-transport.ts";
 import { BUSYBOX_TEMPORARY_DIRECTORIES, busyboxRoot } from "../busybox-root.ts";
 import { largestScratch, MOUNT_POINT_BYTES, resolveDirectory } from "../root-directory.ts";
-import type { ContainerRoot, RootOptions, UtilityVm } from "../utility-vm.ts";
+import type { ContainerRoot, LastOutput, RootOptions, UtilityVm } from "../utility-vm.ts";
 import { type AgentRecord, killAgent } from "./agent-record.ts";
 import { type AgentTraces, makePrivateDirectory, removeTraces, tracesIn } from "./agent-traces.ts";
 import { LocalAgent, type LocalAgentOptions } from "./local-agent.ts";
@@ -146,6 +146,10 @@ export class LocalUvm implements UtilityVm {
         });
       },
     };
+  }
+
+  lastOutput(): LastOutput {
+    return { log: this.#parts.agent.log };
   }
 
   bundlePath(containerId: string): string {

@@ -16,6 +16,13 @@ export class ConsoleTail {
     return this.#text.trim() === "";
   }
 
+  /** All that is kept, readable, from a line's begin. */
+  get text(): string {
+    const isCut = this.#text.length === TAIL_BYTES;
+    const whole = isCut ? this.#text.slice(this.#text.indexOf("\n") + 1 || TAIL_BYTES) : this.#text;
+    return printableLines(whole.replaceAll(/\r\n?/g, "\n"));
+  }
+
   /** The reason that the kernel gave for stopping, if it did. */
   panic(): string | undefined {
     const reason = /Kernel panic - not syncing: ([^\r\n]*)/.exec(this.#text)?.[1]?.trim();

@@ -3,7 +3,7 @@ import { AgentError } from "../../../common/errors.ts";
 import { GuestConnection } from "../../guest/guest-connection.ts";
 import { onceOnly } from "../../guest/stdio-channels.ts";
 import { AgentOutput } from "../agent-output.ts";
-import type { ContainerRoot, RootOptions, UtilityVm } from "../utility-vm.ts";
+import type { ContainerRoot, LastOutput, RootOptions, UtilityVm } from "../utility-vm.ts";
 import type { QemuConfig } from "./config.ts";
 import { DiskRoots } from "./disk-roots.ts";
 import { QemuVm } from "./qemu-vm.ts";
@@ -74,6 +74,7 @@ export class QemuUvm implements UtilityVm {
   readonly died: Promise<AgentError>;
   readonly hasUnifiedCgroups = true;
   readonly #roots: DiskRoots;
+  readonly #services: Services;
   readonly #forced = Promise.withResolvers<void>();
   #isForced = false;
   #closing: Promise<void> | undefined;
@@ -120,6 +121,7 @@ export class QemuUvm implements UtilityVm {
 
   private constructor(vm: QemuVm, guest: GuestConnection, services: Services, firstRootLun: number) {
     this.#roots = new DiskRoots(vm, guest, firstRootLun);
+    this.#services = services;
     this.vm = vm;
     this.guest = guest;
     this.died = vm.exited.then(({ error }) => {
@@ -133,6 +135,10 @@ export class QemuUvm implements UtilityVm {
 
   async prepareRoot(directory?: string, options?: RootOptions): Promise<ContainerRoot> {
     return await this.#roots.prepare(directory, options);
+  }
+
+  lastOutput(): LastOutput {
+    return { console: this.vm.consoleText, log: this.#services.log() };
   }
 
   bundlePath(containerId: string): string {
@@ -186,6 +192,8 @@ export class QemuUvm implements UtilityVm {
 interface Services {
   /** The end of the agent's log, for the error that tells of the guest's end. */
   lastWords(): string;
+  /** The end of the agent's log as it is. */
+  log(): string;
 }
 
 /** What the guest dials beside the agent's bridge: entropy for its kernel, and the log. */
@@ -218,5 +226,5 @@ async function listenForServices(
       await log.close();
     })
     .catch(ignored);
-  return { lastWords: () => output?.lastWords() ?? "" };
+  return { lastWords: () => output?.lastWords() ?? "", log: () => output?.tail ?? "" };
 }

@@ -90,6 +90,11 @@ export class QemuVm {
     return this.#machine?.pid;
   }
 
+  /** As much of it as is kept. */
+  get consoleText(): string {
+    return this.#machine?.console.text ?? "";
+  }
+
   /** The end of what the guest printed. */
   get consoleTail(): string {
     return this.#machine?.console.lastLines() ?? "";
