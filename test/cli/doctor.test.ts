@@ -20,9 +20,7 @@ import * as programs from "../../src/cli/doctor/programs.ts";
 import * as storage from "../../src/cli/doctor/storage.ts";
 import { hereAndNow, type Surroundings } from "../../src/cli/doctor/surroundings.ts";
 import { AgentError } from "../../src/common/errors.ts";
-import { LCOW, lcow } from "./lcow.ts";
-
-const NOBODY = 65_534;
+import { AS_NOBODY, COMMAND, lcow } from "./lcow.ts";
 
 /** This machine, but for a device that is there and no usable image, so that nothing is booted. */
 function around(changes: Partial<Surroundings>): Surroundings {
@@ -87,12 +85,13 @@ test("--json has the same, for programs", async (t) => {
 test("somebody who is not root is told what that costs", async (t) => {
   const directory = temporary(t);
   chmodSync(directory, 0o755);
-  const script = `process.setgid(${NOBODY}); process.setuid(${NOBODY}); process.argv.splice(1, 0, "lcow"); process.chdir("/");
-    process.env.XDG_CACHE_HOME = "${directory}"; process.env.LCOW_STATE_DIRECTORY = "${directory}/state";
-    await import("${join(LCOW, "../../src/cli/main.ts")}");`;
-  const args = ["--disable-sigusr1", "--input-type=module", "-e", script, "--", "doctor"];
-  const { NODE_OPTIONS: _, ...env } = process.env;
-  const stdout = execFileSync(process.execPath, args, { encoding: "utf8", env });
+  const { NODE_OPTIONS: _, ...environment } = process.env;
+  const env = { ...environment, XDG_CACHE_HOME: directory, LCOW_STATE_DIRECTORY: `${directory}/state` };
+  const stdout = execFileSync("setpriv", [...AS_NOBODY, ...COMMAND, "doctor"], {
+    encoding: "utf8",
+    env,
+    cwd: "/",
+  });
   t.match(stdout, /note +user +user 65534, not root: no run --local; .*\n +remedy: /);
   t.match(stdout, /note +state .*cannot be made, as \S+ cannot be written to/);
   t.match(stdout, /note +cache .*cannot be (made|written)/);

@@ -134,3 +134,13 @@ export class OnTerminal {
 }
 
 export { LCOW };
+
+export const NOBODY = 65534;
+/**
+ * For setpriv: somebody who is not root, and may enter and read any directory all the same, as the project may lie in one
+ * that only root enters: /root, above all.
+ */
+export const AS_NOBODY = [
+  ...[`--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"],
+  ...["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"],
+];

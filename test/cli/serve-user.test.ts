@@ -14,16 +14,9 @@ import {
 import { tmpdir } from "node:os";
 import { text } from "node:stream/consumers";
 import tap, { test } from "tap";
-import { COMMAND } from "./lcow.ts";
+import { AS_NOBODY, COMMAND, NOBODY } from "./lcow.ts";
 
 tap.setTimeout(60_000);
-
-const NOBODY = 65534;
-/** Who may also enter and read any directory, as the project may lie in one that only root enters: /root, above all. */
-const AS_NOBODY = [
-  ...[`--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"],
-  ...["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"],
-];
 
 function serve(environment: NodeJS.ProcessEnv, args: readonly string[] = []) {
   const { LCOW_STATE_DIRECTORY: _, XDG_RUNTIME_DIR: __, ...env } = process.env;
