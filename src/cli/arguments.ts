@@ -166,6 +166,11 @@ export function formatOptions(table: readonly OptionDescription[]): string {
     .join("\n");
 }
 
+/** "-e", "--env" */
+export function formatNames({ short, name }: OptionDescription): string[] {
+  return [...(short === undefined ? [] : [`-${short}`]), `--${name}`];
+}
+
 function unknownOption(table: readonly OptionDescription[], shown: string): UsageError {
   const names = table.flatMap((option) => [
     `--${option.name}`,

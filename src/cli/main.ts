@@ -2,11 +2,11 @@
  * The `lcow` command. Every subcommand is loaded when it is asked for: starting up takes most of the time of a
  * short container.
  */
-import { quote, UsageError } from "./arguments.ts";
+import { formatOptions, quote, UsageError } from "./arguments.ts";
 import { errorsPrinted, print } from "./output.ts";
 import { checkArguments } from "./raw-bytes.ts";
 import { USAGE_ERROR } from "./run/exit-status.ts";
-import { dispatch, findVerb, verbs } from "./verbs.ts";
+import { ABOUT, dispatch, EXAMPLES, findVerb, GLOBAL_OPTIONS, verbs } from "./verbs.ts";
 
 async function main(words: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = words;
@@ -38,7 +38,8 @@ function help(): string {
   const lines = verbs.map(({ name, aliases = [], summary }) => {
     return `  ${[name, ...aliases].join(", ").padEnd(18)}${summary}`;
   });
-  return `lcow: Linux containers, driven through a guest compute service.
+  const examples = EXAMPLES.map(([line, about]) => `  ${line.padEnd(48)}${about}`);
+  return `lcow: ${ABOUT}.
 
 Usage: lcow COMMAND [OPTIONS]
 
@@ -46,13 +47,10 @@ Commands:
 ${lines.join("\n")}
 
 Options:
-  --debug        tell where an error came from, too; so does LCOW_DEBUG=1
-  -h, --help     show this help; "lcow COMMAND --help" and "lcow help COMMAND" tell more
-  -V, --version  show the version
+${formatOptions(GLOBAL_OPTIONS)}
 
 Examples:
-  lcow run -- /bin/uname -a                       in a container in a virtual machine
-  lcow run --local -- /bin/sh -c 'echo hello'     in a container on this machine
+${examples.join("\n")}
 `;
 }
 

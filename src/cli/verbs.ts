@@ -1,5 +1,5 @@
 /** All that `lcow` can be told to do. Each verb is loaded when it is asked for: a start takes most of a short run. */
-import { nearest, quote, UsageError } from "./arguments.ts";
+import { nearest, type OptionDescription, quote, UsageError } from "./arguments.ts";
 import type { Verb } from "./verb.ts";
 
 export interface VerbEntry {
@@ -89,6 +89,24 @@ export const verbs: readonly VerbEntry[] = [
     summary: "print a script of completions for a shell",
     load: () => import("./completion/command.ts"),
   },
+];
+
+export const ABOUT = "Linux containers, driven through a guest compute service";
+
+/** In front of a verb, or instead of one. */
+export const GLOBAL_OPTIONS: readonly OptionDescription[] = [
+  { name: "debug", help: "tell where an error came from, too; so does LCOW_DEBUG=1" },
+  {
+    name: "help",
+    short: "h",
+    help: 'show this help; "lcow COMMAND --help" and "lcow help COMMAND" tell more',
+  },
+  { name: "version", short: "V", help: "show the version" },
+];
+
+export const EXAMPLES: readonly (readonly [line: string, about: string])[] = [
+  ["lcow run -- /bin/uname -a", "in a container in a virtual machine"],
+  ["lcow run --local -- /bin/sh -c 'echo hello'", "in a container on this machine"],
 ];
 
 /** What may stand where a verb does, besides the verbs' own names. */
