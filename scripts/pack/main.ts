@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { renderManual } from "../../src/cli/manual.ts";
 import { describeError } from "../../src/common/errors.ts";
 import { runHelper } from "../../src/common/helper.ts";
 import { billOfMaterials } from "./bill-of-materials.ts";
@@ -38,6 +39,8 @@ async function stagePackage(stage: string, version: PackageManifest): Promise<vo
       filter: (path) => !path.endsWith("/docs/api"),
     });
   }
+  mkdirSync(join(stage, "man"));
+  writeFileSync(join(stage, "man/lcow.1"), await renderManual());
   cpSync(join(import.meta.dirname, "bin"), join(stage, "bin"), { recursive: true });
   for (const name of ["lcow.cjs", "gcs.cjs"]) chmodSync(join(stage, "bin", name), 0o755);
   cpSync(join(root, "native/hvsock/src"), join(stage, "native/hvsock/src"), { recursive: true });

@@ -39,6 +39,7 @@ export function manifestOf(root: string): PackageManifest {
     ],
     // Said again by bin/launch.cjs, to whom npm's warning did not reach.
     engines: { node: ">=22.15" },
+    man: ["man/lcow.1"],
     bin: { lcow: "bin/lcow.cjs", gcs: "bin/gcs.cjs" },
     exports: {
       ...Object.fromEntries(

@@ -21,7 +21,7 @@ export const secretFields: ReadonlySet<string> = new Set([
 export const SHORTEST_SECRET = 4;
 
 /** Command lines: their first word is the program, and no secret. */
-const commands: ReadonlySet<string> = new Set(["args", "CommandLine", "CommandArgs"]);
+export const commandFields: ReadonlySet<string> = new Set(["args", "CommandLine", "CommandArgs"]);
 
 /** The values of such fields, at any depth, as they stand there, and the parts of which users think as the secret. */
 export function* secretValues(value: unknown): Generator<string> {
@@ -36,9 +36,10 @@ export function* secretValues(value: unknown): Generator<string> {
 }
 
 function* valuesOf(name: string, field: unknown): Generator<string> {
-  if (!commands.has(name)) yield* strings(field);
+  if (!commandFields.has(name)) yield* strings(field);
   else if (typeof field === "string") yield* field.split(/\s+/).slice(1);
-  else if (Array.isArray(field)) yield* strings(field.slice(1));
+  // A seccomp profile has args, too, which are objects.
+  else if (Array.isArray(field)) yield* field.slice(1).filter((word) => typeof word === "string");
 }
 
 /** Values, not the names that they have. */

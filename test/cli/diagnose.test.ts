@@ -225,6 +225,14 @@ test("values of secrets: what is known, what is shown", (t) => {
     },
   );
   t.equal(new Scrubber([]).text("as it is"), "as it is");
+  const listed = new Scrubber([]).value({ Labels: ["a=b", "c"], args: ["sh", "x"], CommandLine: "sh x" });
+  t.same(listed, {
+    Labels: ["<scrubbed>", "<scrubbed>"],
+    args: ["sh", "<scrubbed>"],
+    CommandLine: "sh <scrubbed>",
+  });
+  const filter = { args: [{ index: 0, value: 1, op: "SCMP_CMP_EQ" }, { op: "SCMP_CMP_NE" }] };
+  t.same(new Scrubber([], [filter]).value(filter), filter, "a seccomp profile's args are no command line");
   t.end();
 });
 

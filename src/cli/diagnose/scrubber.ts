@@ -1,9 +1,9 @@
 import { printable, printableJson, printableLines } from "../../common/printable.ts";
-import { SHORTEST_SECRET, secretFields, secretValues } from "../../common/secret-fields.ts";
+import { commandFields, SHORTEST_SECRET, secretFields, secretValues } from "../../common/secret-fields.ts";
 
 const REPLACEMENT = "<scrubbed>";
-/** Command lines as the service tells them: the program stays. */
-const commandFields: ReadonlySet<string> = new Set(["Command", "command", "CommandLine"]);
+/** Command lines in one text; the first two as the service tells them. */
+const commandTexts: ReadonlySet<string> = new Set(["Command", "command", "CommandLine"]);
 
 /** Takes secrets out of values and texts: fields that hold some, and the same values wherever else they stand. */
 export class Scrubber {
@@ -37,7 +37,7 @@ export class Scrubber {
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(
       Object.entries(value).map(([name, field]) => {
-        if (typeof field === "string" && commandFields.has(name)) return [name, this.#command(field)];
+        if (typeof field === "string" && commandTexts.has(name)) return [name, this.#command(field)];
         return [name, secretFields.has(name) ? this.#hidden(name, field) : this.value(field)];
       }),
     );
@@ -51,6 +51,9 @@ export class Scrubber {
   #hidden(name: string, field: unknown): unknown {
     if (Array.isArray(field)) {
       if (name === "env") return field.map((entry) => `${String(entry).split("=", 1)[0]}=${REPLACEMENT}`);
+      if (!commandFields.has(name)) return field.map(() => REPLACEMENT);
+      // Of a seccomp profile.
+      if (field.some((word) => typeof word !== "string")) return this.value(field);
       const [program, ...words] = field;
       return [this.text(String(program)), ...words.map(() => REPLACEMENT)];
     }
