@@ -94,7 +94,7 @@ async function main(): Promise<void> {
     writeFileSync(bill, billOfMaterials(root, manifest));
     files.push(bill);
     if (values.image) {
-      stageImage(root, join(stage, "image"), manifest);
+      await stageImage(root, join(stage, "image"), manifest, say);
       say("packing the image");
       files.push(await pack(join(stage, "image"), out));
     }
