@@ -239,7 +239,7 @@ test("what is wrong with a machine or an installation is a line that says what t
 
   const without = project.run(
     "env",
-    "PATH=/nonexistent",
+    ...["PATH=/nonexistent", `LCOW_IMAGE=${join(root, "out")}`],
     process.execPath,
     join(installed, "dist/src/cli/main.js"),
     "run",

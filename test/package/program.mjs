@@ -8,11 +8,8 @@ import { OciRuntime } from "lcow-gcs/runtime";
 const withMachine = process.argv[2] === "machine";
 console.log(Object.keys(MESSAGES).length > 10, typeof OciRuntime);
 const id = randomBytes(4).toString("hex");
-const container = await createComputeSystem(
-  id,
-  withMachine ? { VirtualMachine: {}, Container: {} } : { Owner: "test", Container: {} },
-  withMachine ? {} : { driver: new LocalDriver() },
-);
+const settings = withMachine ? {} : { driver: new LocalDriver() };
+const container = await createComputeSystem(id, { VirtualMachine: {}, Container: {} }, settings);
 await container.start();
 const process1 = await container.createProcess({ CommandLine: "uname -s; exit 7", CreateStdOutPipe: true });
 console.log((await text(process1.stdio().stdout)).trim(), await process1.wait());

@@ -1,5 +1,6 @@
 import { closeSync } from "node:fs";
 import { access, constants } from "node:fs/promises";
+import { CleanupStack } from "../../../common/cleanup.ts";
 import { withDeadline, within } from "../../../common/deadline.ts";
 import { AgentError } from "../../../common/errors.ts";
 import { ForwarderHostTransport } from "../../transport/forwarder-host-transport.ts";
@@ -123,14 +124,22 @@ export class QemuVm {
   async attachDisk(disk: Disk): Promise<void> {
     const machine = this.#running();
     await checkDiskFile(disk);
-    await using undo = new AsyncDisposableStack();
-    const set = await passDisk(machine, disk);
-    undo.defer(() => removeDisk(machine, set));
-    await machine.execute("blockdev-add", blockNode({ ...disk, path: fdSetPath(set) }));
-    undo.defer(async () => void (await machine.execute("blockdev-del", { "node-name": diskName(disk) })));
-    await machine.execute("device_add", diskDevice(disk));
-    undo.move();
-    this.#diskSets.set(diskName(disk), set);
+    const undo = new CleanupStack();
+    try {
+      const set = await passDisk(machine, disk);
+      undo.push("give up the disk's file", () => removeDisk(machine, set));
+      await machine.execute("blockdev-add", blockNode({ ...disk, path: fdSetPath(set) }));
+      undo.push("take the disk from QEMU", async () => {
+        await machine.execute("blockdev-del", { "node-name": diskName(disk) });
+      });
+      await machine.execute("device_add", diskDevice(disk));
+      this.#diskSets.set(diskName(disk), set);
+    } catch (cause) {
+      const [failure] = await undo.run();
+      if (failure === undefined) throw cause;
+      const message = `could neither plug in ${disk.path} nor ${failure.what}`;
+      throw new AgentError("HELPER_FAILED", message, { cause: new AggregateError([cause, failure.cause]) });
+    }
   }
 
   /** Unplugs a disk that nobody uses any more. @throws AgentError HELPER_FAILED, TIMEOUT */
