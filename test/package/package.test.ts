@@ -3,11 +3,13 @@ import { execFile, execFileSync, spawnSync } from "node:child_process";
 import {
   existsSync,
   globSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -139,7 +141,7 @@ for (const [release, node] of Object.entries(nodes)) {
 
       project.copy("program.mjs");
       const local = project.run("node", "program.mjs");
-      t.same([local.stdout, local.stderr, local.status], ["true function\nLinux 7\ntrue\n", "", 0]);
+      t.same([local.stdout, local.stderr, local.status], ["true function\ntrue\nLinux 7\n", "", 0]);
       const run = project.run(
         "node_modules/.bin/lcow",
         "run",
@@ -155,7 +157,7 @@ for (const [release, node] of Object.entries(nodes)) {
       if (manager === "npm") {
         project.environment.LCOW_IMAGE = join(root, "out");
         const booted = project.run("node", "program.mjs", "machine");
-        t.same([booted.stdout, booted.stderr, booted.status], ["true function\nLinux 7\ntrue\n", "", 0]);
+        t.same([booted.stdout, booted.stderr, booted.status], ["true function\ntrue\nLinux 7\n", "", 0]);
       }
 
       t.equal(project.run("node_modules/.bin/lcow", "prune", "--all").status, 0);
@@ -237,16 +239,17 @@ test("what is wrong with a machine or an installation is a line that says what t
     "node_modules that cannot be written to",
   );
 
+  const bin = join(work, "bin");
+  mkdirSync(bin);
+  symlinkSync("/usr/bin/setpriv", join(bin, "setpriv"));
   const without = project.run(
-    "env",
-    ...["PATH=/nonexistent", `LCOW_IMAGE=${join(root, "out")}`],
-    process.execPath,
-    join(installed, "dist/src/cli/main.js"),
-    "run",
-    "--",
-    "/bin/true",
+    ...(["env", `PATH=${bin}`, `LCOW_IMAGE=${join(root, "out")}`] as const),
+    ...[process.execPath, join(installed, "dist/src/cli/main.js"), "run", "--", "/bin/true"],
   );
-  t.match(without.stderr, /qemu/i);
+  t.match(
+    without.stderr,
+    /^lcow: qemu-system-x86_64 is not on the PATH; install the Debian package qemu-system-x86 .*\n$/,
+  );
 
   rmSync(join(installed, "native/hvsock/prebuilds"), { recursive: true });
   const importable = project.run(

@@ -11,9 +11,15 @@ const id = randomBytes(4).toString("hex");
 const settings = withMachine ? {} : { driver: new LocalDriver() };
 const container = await createComputeSystem(id, { VirtualMachine: {}, Container: {} }, settings);
 await container.start();
-const process1 = await container.createProcess({ CommandLine: "uname -s; exit 7", CreateStdOutPipe: true });
-console.log((await text(process1.stdio().stdout)).trim(), await process1.wait());
+const init = await container.createProcess({
+  CommandLine: "read line; uname -s; exit 7",
+  CreateStdInPipe: true,
+  CreateStdOutPipe: true,
+});
 const { Statistics } = await container.properties(["Statistics"]);
 console.log(JSON.stringify(Statistics).length > 20);
+const { stdin, stdout } = init.stdio();
+stdin.end("\n");
+console.log((await text(stdout)).trim(), await init.wait());
 await container.terminate();
 await container.close();
