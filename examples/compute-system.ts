@@ -2,7 +2,7 @@
 // bin/node-pinned examples/compute-system.ts
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { createComputeSystem } from "../src/hcs/index.ts";
+import { createComputeSystem } from "lcow-gcs";
 
 const vm = await createComputeSystem("example-vm", { Owner: "example", VirtualMachine: {} });
 await vm.start();

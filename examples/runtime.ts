@@ -2,7 +2,7 @@
 // bin/node-pinned examples/runtime.ts
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
-import { OciRuntime, Supervisor, standardStreams } from "../src/runtime/index.ts";
+import { OciRuntime, Supervisor, standardStreams } from "lcow-gcs/runtime";
 
 const directory = mkdtempSync("/tmp/example-");
 for (const name of ["bin", "proc", "dev"]) mkdirSync(`${directory}/rootfs/${name}`, { recursive: true });

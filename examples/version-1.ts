@@ -2,7 +2,7 @@
 // bin/node-pinned examples/version-1.ts
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { isPending, v1 } from "../src/hcs/index.ts";
+import { isPending, v1 } from "lcow-gcs";
 
 const container = await v1.createContainer("example-v1", { ContainerType: "Linux", HostName: "example" });
 await container.start();
