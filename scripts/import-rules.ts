@@ -25,7 +25,7 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
     "src/protocol/ (types)",
   ],
   "src/gcs/services/": ["src/gcs/flags.ts (types)", ...BELOW],
-  // flags, version and other small parts of main
+  // flags and other small parts of main
   "src/gcs/": ["src/gcs/bridge/ (types)", "src/stdio/", "native/hvsock/"],
   "src/runtime/": ["src/stdio/", ...BELOW],
   "src/storage/": BELOW,

@@ -54,7 +54,35 @@ async function stagePackage(stage: string, version: PackageManifest): Promise<vo
     mkdirSync(directory, { recursive: true });
     cpSync(file, join(directory, "hvsock.node"));
   }
+  await packSources(join(stage, "image-sources.tgz"));
   writeJson(join(stage, "package.json"), version);
+}
+
+/** What `lcow image` of the package builds the image of. */
+async function packSources(file: string): Promise<void> {
+  const parts = [
+    "bin",
+    "src",
+    "rootfs",
+    "native",
+    "package.json",
+    "package-lock.json",
+    ".npmrc",
+    "tsconfig.json",
+  ];
+  const plain = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=go-w"];
+  const made = ["--exclude=native/*/build", "--exclude=native/*/out", "--exclude=.build-lock"];
+  // gzip would write the time into its head.
+  await runHelper("tar", [
+    "-C",
+    root,
+    "-cf",
+    file,
+    "--use-compress-program=gzip -9n",
+    ...plain,
+    ...made,
+    ...parts,
+  ]);
 }
 
 function writeJson(file: string, value: unknown): void {

@@ -16,6 +16,7 @@ export type Image = BootFiles;
 
 /** Builds what is missing of the image, or older than its sources; says how far it is on standard error. */
 export async function buildImage(args: readonly string[] = []): Promise<number> {
+  if (isPackaged) return await (await import("./image-sources.ts")).buildFromPackage(args);
   const build = join(packageRoot, "rootfs/build.ts");
   const child = spawn(process.execPath, [...nodeFlags, build, ...args], { stdio: ["ignore", 2, 2] });
   const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];

@@ -26,7 +26,7 @@ async function main(words: readonly string[]): Promise<number> {
     return words.length === 0 ? USAGE_ERROR : 0;
   }
   if (name === "--version" || name === "-V") {
-    const { version } = await import("../gcs/version.ts");
+    const { version } = await import("../common/version.ts");
     await print(`lcow ${version}\n`);
     return 0;
   }

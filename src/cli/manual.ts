@@ -1,5 +1,5 @@
 /** The manual page lcow(1), made of the tables that help is made of; groff_man(7), man-pages(7). */
-import { version } from "../gcs/version.ts";
+import { version } from "../common/version.ts";
 import { formatNames, type OptionDescription } from "./arguments.ts";
 import { usageOf, type Verb } from "./verb.ts";
 import { ABOUT, EXAMPLES, GLOBAL_OPTIONS, type VerbEntry, verbs } from "./verbs.ts";

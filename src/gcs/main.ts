@@ -2,6 +2,7 @@
 import { openSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { AgentError, describeError } from "../common/errors.ts";
+import { version } from "../common/version.ts";
 import { reboot, sync } from "../linux/libc.ts";
 import { Supervisor } from "../linux/supervisor.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
@@ -17,7 +18,6 @@ import { guardMemory } from "./services/memory-guard.ts";
 import { guardProcesses } from "./services/process-guard.ts";
 import { socketStream, standardStream } from "./streams.ts";
 import { Uvm } from "./uvm/uvm.ts";
-import { version } from "./version.ts";
 
 /** How long the last log lines may take to leave. */
 const LOG_DRAIN_MS = 1000;

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import t from "tap";
 import { AgentError } from "../../src/common/errors.ts";
+import { version } from "../../src/common/version.ts";
 import { flagsHelp, parseFlags } from "../../src/gcs/flags.ts";
-import { version } from "../../src/gcs/version.ts";
 
 await t.test("the command line that hcsshim passes", async (t) => {
   const flags = parseFlags(["-v4", "-log-format", "json", "-loglevel", "debug"]);

@@ -15,7 +15,7 @@ import {
 import { join } from "node:path";
 import { promisify } from "node:util";
 import tap, { type Test, test } from "tap";
-import { version } from "../../src/gcs/version.ts";
+import { version } from "../../src/common/version.ts";
 import { downloaded } from "./downloads.ts";
 import { Installation, root } from "./installation.ts";
 
@@ -67,6 +67,7 @@ test("what is packed: the same bytes each time, what belongs there, and what it 
       "bin",
       "dist",
       "docs",
+      "image-sources.tgz",
       "man",
       "native",
       "package.json",

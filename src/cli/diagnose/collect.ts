@@ -6,7 +6,7 @@ import { describeError } from "../../common/errors.ts";
 import { stringifyJson } from "../../common/json.ts";
 import { printableJson, printableLines } from "../../common/printable.ts";
 import { SHORTEST_SECRET } from "../../common/secret-fields.ts";
-import { version } from "../../gcs/version.ts";
+import { version } from "../../common/version.ts";
 import { formatDiagnosis, runChecks } from "../doctor/check.ts";
 import { checks } from "../doctor/checks.ts";
 import { programVersions } from "../doctor/programs.ts";

@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { AgentError } from "../../../common/errors.ts";
 import { isPackaged, packageRoot } from "../../../common/installation.ts";
+import { version } from "../../../common/version.ts";
 
 /** What a utility VM boots from. */
 export interface BootFiles {
@@ -32,12 +33,15 @@ export function imageDirectory(): string {
   return packagedImage() ?? ownImageDirectory();
 }
 
-/** Where `lcow image` of an installed package puts what it builds: the package itself may be another user's. */
+/**
+ * Where `lcow image` of an installed package puts what it builds, and works: the package itself may be another user's.
+ * Each version has its own.
+ */
 export function ownImageDirectory(): string {
   const configured = process.env.XDG_DATA_HOME;
   const parent =
     configured !== undefined && isAbsolute(configured) ? configured : join(homedir(), ".local/share");
-  return join(parent, "lcow-gcs/image");
+  return join(parent, "lcow-gcs", version, "image");
 }
 
 /** The files of the image in {@link imageDirectory}. @throws as that */
@@ -70,14 +74,10 @@ function packagedImage(): string | undefined {
     // Not installed, or none for machines like this one.
     return undefined;
   }
-  const [theirs, ours] = [file, join(packageRoot, "package.json")].map(versionIn);
-  if (theirs === ours) return dirname(file);
+  const { version: theirs } = JSON.parse(readFileSync(file, "utf8")) as { version: string };
+  if (theirs === version) return dirname(file);
   throw new AgentError(
     "INVALID_ARGUMENT",
-    `the image in ${dirname(file)} is of version ${theirs}, and this is lcow-gcs ${ours}; install ${IMAGE_PACKAGE}@${ours}`,
+    `the image in ${dirname(file)} is of version ${theirs}, and this is lcow-gcs ${version}; install ${IMAGE_PACKAGE}@${version}`,
   );
-}
-
-function versionIn(file: string): string {
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
