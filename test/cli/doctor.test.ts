@@ -20,7 +20,7 @@ import * as programs from "../../src/cli/doctor/programs.ts";
 import * as storage from "../../src/cli/doctor/storage.ts";
 import { hereAndNow, type Surroundings } from "../../src/cli/doctor/surroundings.ts";
 import { AgentError } from "../../src/common/errors.ts";
-import { AS_NOBODY, COMMAND, lcow } from "./lcow.ts";
+import { AS_NOBODY, COMMAND, LCOW, lcow } from "./lcow.ts";
 
 /** This machine, but for a device that is there and no usable image, so that nothing is booted. */
 function around(changes: Partial<Surroundings>): Surroundings {
@@ -86,7 +86,19 @@ test("somebody who is not root is told what that costs", async (t) => {
   const directory = temporary(t);
   chmodSync(directory, 0o755);
   const { NODE_OPTIONS: _, ...environment } = process.env;
-  const env = { ...environment, XDG_CACHE_HOME: directory, LCOW_STATE_DIRECTORY: `${directory}/state` };
+  // One that others may read: the checkout's may lie where they cannot come.
+  const image = join(directory, "image");
+  mkdirSync(image);
+  for (const file of ["vmlinux", "initrd.img"]) {
+    cpSync(join(LCOW, "../../out", file), join(image, file));
+    chmodSync(join(image, file), 0o644);
+  }
+  const env = {
+    ...environment,
+    XDG_CACHE_HOME: directory,
+    LCOW_STATE_DIRECTORY: `${directory}/state`,
+    LCOW_IMAGE: image,
+  };
   const stdout = execFileSync("setpriv", [...AS_NOBODY, ...COMMAND, "doctor"], {
     encoding: "utf8",
     env,
