@@ -132,7 +132,7 @@ test("a /dev/kvm that is none, that may not be used, and one that boots nothing"
     says: /boots no guest: .*emulated/,
     remedy: /nested/,
   });
-  program(directory, "qemu-system-x86_64", "echo Linux version 6.1; sleep 60");
+  program(directory, "qemu-system-x86_64", "echo Linux version 6.1; exec sleep 60");
   t.match(await says(tried), { state: "ok", says: "/dev/null boots a guest" });
   t.notOk(existsSync(join(directory, "qemu")), "nothing is remembered");
 });
