@@ -54,7 +54,8 @@ export class Installation {
   }
 
   run(program: string, ...words: string[]): Result {
-    return spawnSync(program, words, {
+    // tap gives every child what loads its own parts into Node.
+    return spawnSync("/usr/bin/env", ["-u", "NODE_OPTIONS", program, ...words], {
       cwd: this.directory,
       env: this.environment,
       encoding: "utf8",
