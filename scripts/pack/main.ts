@@ -1,7 +1,7 @@
 /**
  * Makes the npm packages, the same bytes each time: `lcow-gcs-VERSION.tgz`, what it is made of in CycloneDX's form beside
  * it, and SHA256SUMS.
- * npm run pack -- [--out DIRECTORY] [--image] [--only-native]
+ * npm run pack -- [--out DIRECTORY] [--image]
  *   --out    where to write; default out/package
  *   --image  also the package with the image that `npm run image` has built, for machines like this one
  */
@@ -24,7 +24,7 @@ const say = (text: string) => process.stderr.write(`pack: ${text}\n`);
 /** A whole compilation, on a slow machine. */
 const DEADLINE_MS = 300_000;
 
-async function stagePackage(stage: string, version: PackageManifest): Promise<void> {
+async function stagePackage(stage: string, manifest: PackageManifest): Promise<void> {
   say("compiling");
   const tsc = join(root, "node_modules/.bin/tsc");
   const dist = join(stage, "dist");
@@ -55,7 +55,7 @@ async function stagePackage(stage: string, version: PackageManifest): Promise<vo
     cpSync(file, join(directory, "hvsock.node"));
   }
   await packSources(join(stage, "image-sources.tgz"));
-  writeJson(join(stage, "package.json"), version);
+  writeJson(join(stage, "package.json"), manifest);
 }
 
 /** What `lcow image` of the package builds the image of. */

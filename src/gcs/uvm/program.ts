@@ -28,8 +28,7 @@ export function checkProcess(process: OciProcess): void {
  * @throws AgentError COMMAND_NOT_EXECUTABLE. What cannot be looked at is the runtime's and the kernel's to judge.
  */
 export async function refuseProgram(process: OciProcess, initPid: number): Promise<void> {
-  const root = `/proc/${initPid}/root`;
-  let file = await findProgram(process, root, initPid);
+  let file = await findProgram(process, initPid);
   for (let scripts = 0; file !== undefined; scripts++) {
     const kind = specialKind(file);
     if (kind !== undefined) throw refusal(process, `${file.name} is ${kind}`);
@@ -105,7 +104,7 @@ function refusal(
 }
 
 /** @throws AgentError COMMAND_NOT_EXECUTABLE for one that only another user may run */
-async function findProgram(process: OciProcess, root: string, initPid: number): Promise<Found | undefined> {
+async function findProgram(process: OciProcess, initPid: number): Promise<Found | undefined> {
   const { args = [], env = [], cwd = "/" } = process;
   const [command = ""] = args;
   const path = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? "";
@@ -115,7 +114,7 @@ async function findProgram(process: OciProcess, root: string, initPid: number): 
   let isOthers = false;
   for (const candidate of candidates) {
     if (!candidate.startsWith("/")) continue;
-    const file = await readHeadInRoot(root, candidate, HEAD_SIZE);
+    const file = await readHeadInRoot(`/proc/${initPid}/root`, candidate, HEAD_SIZE);
     if (typeof file === "string" || (file.mode & EXECUTABLE_BITS) === 0) continue;
     // A directory's bits are another permission: runtimes pass it by, and name it where it is the only one.
     if (specialKind(file) === "a directory") continue;
