@@ -62,22 +62,24 @@ export const kvm: Check = {
   async run(around) {
     const { kvm: device } = around;
     const problem = await unusable(device);
-    if (problem === "ENOENT") {
-      return note(
-        `there is no ${device}: ${EMULATED}`,
-        "load the module kvm_intel or kvm_amd; in a virtual machine, have its host allow nested virtualisation",
-      );
-    }
-    if (problem === "no device") return note(`${device} is no device: ${EMULATED}`);
-    if (problem !== undefined) {
-      return note(
-        `this user may not use ${device} (${problem}): ${EMULATED}`,
-        "join the group kvm: adduser USER kvm, then log in anew",
-      );
-    }
-    return await tryKvm(around);
+    if (problem === undefined) return await tryKvm(around);
+    const says = `${inWords(device, problem)}: ${EMULATED}`;
+    if (problem === "no device") return note(says);
+    return note(
+      says,
+      problem === "ENOENT"
+        ? "load the module kvm_intel or kvm_amd; in a virtual machine, have its host allow nested virtualisation"
+        : "join the group kvm: adduser USER kvm, then log in anew",
+    );
   },
 };
+
+/** @param problem as unusable() tells it */
+function inWords(device: string, problem: string): string {
+  if (problem === "ENOENT") return `there is no ${device}`;
+  if (problem === "no device") return `${device} is no device`;
+  return `this user may not use ${device} (${problem})`;
+}
 
 /** Boots the image's kernel: a device that is there may hang all the same. */
 async function tryKvm({ path, image, cache, kvm: device }: Surroundings): Promise<Finding> {
@@ -106,13 +108,7 @@ export const vsock: Check = {
   async run({ vhostVsock: device }) {
     const problem = await unusable(device);
     if (problem === undefined) return ok(device);
-    const is =
-      problem === "ENOENT"
-        ? `there is no ${device}`
-        : problem === "no device"
-          ? `${device} is no device`
-          : `this user may not use ${device} (${problem})`;
-    return ok(`${is}: the forwarder does it, over a serial port of the machine`);
+    return ok(`${inWords(device, problem)}: the forwarder does it, over a serial port of the machine`);
   },
 };
 
