@@ -4,11 +4,11 @@ import { request } from "node:http";
 import { text } from "node:stream/consumers";
 import t from "tap";
 import { TestService } from "../hcs/serve/support.ts";
-import { COMMAND } from "./lcow.ts";
+import { LCOW } from "./lcow.ts";
 
 /** A shell makes the bytes: Node could not pass them either. @param line with `lcow` for the command */
 function shell(line: string) {
-  const made = `bad=$(printf 'a\\377b'); lcow() { ${COMMAND.map((word) => `'${word}'`).join(" ")} "$@"; }; ${line}`;
+  const made = `bad=$(printf 'a\\377b'); lcow() { '${LCOW}' "$@"; }; ${line}`;
   return spawnSync("/bin/sh", ["-c", made], { encoding: "utf8", timeout: 60_000 });
 }
 

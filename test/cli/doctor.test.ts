@@ -20,7 +20,7 @@ import * as programs from "../../src/cli/doctor/programs.ts";
 import * as storage from "../../src/cli/doctor/storage.ts";
 import { hereAndNow, type Surroundings } from "../../src/cli/doctor/surroundings.ts";
 import { AgentError } from "../../src/common/errors.ts";
-import { AS_NOBODY, COMMAND, LCOW, lcow } from "./lcow.ts";
+import { AS_NOBODY, LCOW, lcow } from "./lcow.ts";
 
 /** This machine, but for a device that is there and no usable image, so that nothing is booted. */
 function around(changes: Partial<Surroundings>): Surroundings {
@@ -62,7 +62,6 @@ test("on this machine, with a cache and a state of its own: all is told, and not
 
 test("without QEMU and runc: what run needs is MISSING, the rest a note, and each has a remedy", async (t) => {
   const { status, stdout, stderr } = await lcow(t, ["doctor"], { env: { PATH: "/nonexistent:/bin/none" } });
-  // "env" of the tests' own command is found by its path.
   t.match({ status, stderr }, { status: 1, stderr: "" });
   t.match(stdout, /MISSING +QEMU +qemu-system-x86_64 is not .*\n +remedy: apt-get install qemu-system-x86\n/);
   t.match(stdout, /MISSING +setpriv .*\n +remedy: apt-get install util-linux\n/);
@@ -85,7 +84,6 @@ test("--json has the same, for programs", async (t) => {
 test("somebody who is not root is told what that costs", async (t) => {
   const directory = temporary(t);
   chmodSync(directory, 0o755);
-  const { NODE_OPTIONS: _, ...environment } = process.env;
   // One that others may read: the checkout's may lie where they cannot come.
   const image = join(directory, "image");
   mkdirSync(image);
@@ -94,12 +92,12 @@ test("somebody who is not root is told what that costs", async (t) => {
     chmodSync(join(image, file), 0o644);
   }
   const env = {
-    ...environment,
+    ...process.env,
     XDG_CACHE_HOME: directory,
     LCOW_STATE_DIRECTORY: `${directory}/state`,
     LCOW_IMAGE: image,
   };
-  const stdout = execFileSync("setpriv", [...AS_NOBODY, ...COMMAND, "doctor"], {
+  const stdout = execFileSync("setpriv", [...AS_NOBODY, LCOW, "doctor"], {
     encoding: "utf8",
     env,
     cwd: "/",

@@ -4,7 +4,7 @@ import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import tap, { test } from "tap";
 import { agentsOf, type Footprint, footprintOf, leftovers, leftoversAfter } from "../helpers/leftovers.ts";
-import { COMMAND, Lcow } from "./lcow.ts";
+import { LCOW, Lcow } from "./lcow.ts";
 
 tap.setTimeout(240_000);
 
@@ -174,7 +174,7 @@ test("the agent's death is told, with status 125, and lcow cleans up in its plac
 });
 
 test("a Ctrl-C at the terminal is lcow's to pass on: it does not reach the agent", async (t) => {
-  const child = spawn(COMMAND[0], [...COMMAND.slice(1), "run", "--local", "--", "/bin/sh", "-c", LISTENER], {
+  const child = spawn(LCOW, ["run", "--local", "--", "/bin/sh", "-c", LISTENER], {
     detached: true,
     stdio: ["ignore", "pipe", "inherit"],
   });

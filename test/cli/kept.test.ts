@@ -208,11 +208,10 @@ test("the service refuses a request without a name, and calls that it does not h
 test("stats on a terminal is drawn anew until Ctrl-C", async (t) => {
   const service = await startService(t);
   await service.ok("run", "-d", "--local", "--name", "web", "--", ...LOOP);
-  const { NODE_OPTIONS: _, ...env } = process.env;
   const pty = spawnPty(LCOW, ["stats"], {
     cols: 120,
     rows: 25,
-    env: { ...env, LCOW_STATE_DIRECTORY: service.directory } as Record<string, string>,
+    env: { ...process.env, LCOW_STATE_DIRECTORY: service.directory } as Record<string, string>,
   });
   t.teardown(() => pty.kill("SIGKILL"));
   const twice = Promise.withResolvers<void>();

@@ -3,9 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { type IPty, spawn as spawnPty } from "node-pty";
 
-const LCOW = join(import.meta.dirname, "../../bin/lcow");
-/** lcow as its users run it: without the hook that tap loads into every Node that a test starts. */
-export const COMMAND = ["/usr/bin/env", "-u", "NODE_OPTIONS", LCOW] as const;
+export const LCOW = join(import.meta.dirname, "../../bin/lcow");
 const DEADLINE_MS = 60_000;
 
 export interface Result {
@@ -27,7 +25,7 @@ export class Lcow {
   readonly #ended: Promise<unknown[]>;
 
   constructor(t: Owner, args: readonly string[], options: { env?: NodeJS.ProcessEnv } = {}) {
-    this.child = spawn(COMMAND[0], [...COMMAND.slice(1), ...args], {
+    this.child = spawn(LCOW, [...args], {
       env: { ...process.env, ...options.env },
       timeout: DEADLINE_MS,
       killSignal: "SIGKILL",
@@ -132,8 +130,6 @@ export class OnTerminal {
     }
   }
 }
-
-export { LCOW };
 
 export const NOBODY = 65534;
 /**

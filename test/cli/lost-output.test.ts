@@ -2,12 +2,12 @@
 import { execFileSync } from "node:child_process";
 import tap, { test } from "tap";
 import { TestService } from "../hcs/serve/support.ts";
-import { COMMAND } from "./lcow.ts";
+import { LCOW } from "./lcow.ts";
 
 tap.setTimeout(240_000);
 
 /** As `lcow --help` has them, so that none is forgotten. */
-const verbs = execFileSync(COMMAND[0], [...COMMAND.slice(1), "--help"], { encoding: "utf8" })
+const verbs = execFileSync(LCOW, ["--help"], { encoding: "utf8" })
   .split("\n\n")
   .filter((part) => part.startsWith("Commands:"))
   .flatMap((part) => [...part.matchAll(/^ {2}([a-z]+)/gm)].map(([, name = ""]) => name));

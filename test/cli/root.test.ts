@@ -20,7 +20,7 @@ import { makeDefaultSpec } from "../../src/hcs/uvm/default-spec.ts";
 import { LocalUvm } from "../../src/hcs/uvm/local/local-uvm.ts";
 import { copyRootfs } from "../helpers/rootfs.ts";
 import { treeDigest } from "../helpers/tree-digest.ts";
-import { COMMAND, lcow, run } from "./lcow.ts";
+import { LCOW, lcow, run } from "./lcow.ts";
 
 tap.setTimeout(240_000);
 
@@ -141,7 +141,7 @@ test("a root without the command, and one that no layer can be put above, say so
   const stacked = (...options: string[]) =>
     outcome(
       spawn("unshare", [
-        ...["-m", "sh", "-c", script, empty, root, ...COMMAND, "run", "--local"],
+        ...["-m", "sh", "-c", script, empty, root, LCOW, "run", "--local"],
         ...["--root", join(empty, "b"), ...options, ...sh("echo hi > /x; cat /x")],
       ]),
     );

@@ -17,7 +17,7 @@ import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import tap, { test } from "tap";
 import { copyRootfs } from "../helpers/rootfs.ts";
-import { COMMAND, Lcow, lcow, run } from "./lcow.ts";
+import { LCOW, Lcow, lcow, run } from "./lcow.ts";
 
 tap.setTimeout(240_000);
 
@@ -172,7 +172,7 @@ test("the default root is made once, by whoever comes first", async (t) => {
 test("output that cannot be written is no success", async (t) => {
   const full = openSync("/dev/full", "w");
   t.teardown(() => closeSync(full));
-  const running = spawn(COMMAND[0], [...COMMAND.slice(1), "run", "--local", "--", "/bin/echo", "lost"], {
+  const running = spawn(LCOW, ["run", "--local", "--", "/bin/echo", "lost"], {
     stdio: ["ignore", full, "pipe"],
   });
   const message = await text(running.stderr ?? process.stdin);
@@ -184,7 +184,7 @@ test("without root it says so", async (t) => {
   // The project may lie in a directory that only root may enter, /root above all.
   const asNobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
   const andReads = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"];
-  const lcow = [...COMMAND, "run", "--local", "--", "/bin/true"];
+  const lcow = [LCOW, "run", "--local", "--", "/bin/true"];
   const running = spawn("setpriv", [...asNobody, ...andReads, ...lcow], {
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -200,7 +200,7 @@ test("crun runs the same, and its words for a command that is not there are unde
     return outcome(
       spawn(
         "unshare",
-        ["-m", "sh", "-c", script, "sh", ...COMMAND, "run", "--local", "--oci-runtime", "crun", ...args],
+        ["-m", "sh", "-c", script, "sh", LCOW, "run", "--local", "--oci-runtime", "crun", ...args],
         {},
       ),
     );

@@ -14,13 +14,13 @@ import {
 import { tmpdir } from "node:os";
 import { text } from "node:stream/consumers";
 import tap, { test } from "tap";
-import { AS_NOBODY, COMMAND, NOBODY } from "./lcow.ts";
+import { AS_NOBODY, LCOW, NOBODY } from "./lcow.ts";
 
 tap.setTimeout(60_000);
 
 function serve(environment: NodeJS.ProcessEnv, args: readonly string[] = []) {
   const { LCOW_STATE_DIRECTORY: _, XDG_RUNTIME_DIR: __, ...env } = process.env;
-  return spawn("setpriv", [...AS_NOBODY, ...COMMAND, "serve", ...args], {
+  return spawn("setpriv", [...AS_NOBODY, LCOW, "serve", ...args], {
     cwd: "/",
     env: { ...env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],

@@ -2,7 +2,7 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import tap, { test } from "tap";
 import { readText } from "../../src/cli/options/text-file.ts";
-import { COMMAND, lcow } from "./lcow.ts";
+import { LCOW, lcow } from "./lcow.ts";
 
 tap.setTimeout(120_000);
 
@@ -37,7 +37,7 @@ test("a shell's <(...) is read, and a FIFO that nobody writes to is not waited f
   const fifo = `${t.testdir()}/fifo`;
   execFileSync("mkfifo", [fifo]);
   const shell = (line: string) => {
-    const script = `lcow() { ${COMMAND.join(" ")} "$@"; }; ${line}`;
+    const script = `lcow() { ${LCOW} "$@"; }; ${line}`;
     return spawnSync("bash", ["-c", script], { encoding: "utf8", timeout: 60_000 });
   };
   t.match(shell("lcow run --local --env-file <(sleep 0.5; echo A=1; echo B=2) -- /bin/sh -c 'echo $A$B'"), {

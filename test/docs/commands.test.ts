@@ -17,7 +17,7 @@ import {
 /** The machines that are booted one after the other. */
 t.setTimeout(600_000);
 
-const { NODE_OPTIONS: _, ...environment } = process.env;
+const environment = process.env;
 const around = { environment, timeoutMs: 120_000 };
 
 /** Each once, wherever it stands. */

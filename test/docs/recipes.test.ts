@@ -6,7 +6,6 @@ import * as image from "../../rootfs/image.ts";
 import { codeSpans, documentOf, root } from "./markdown.ts";
 
 const execute = promisify(execFile);
-const { NODE_OPTIONS: _, ...env } = process.env;
 
 /** The sources again, for a test to add to. */
 function checkout(t: Test): string {
@@ -32,11 +31,7 @@ test("a new message: the compiler names the table that lacks it, and what its ro
   const { compilerOptions } = JSON.parse(readFileSync(`${root}tsconfig.json`, "utf8"));
   writeFileSync(`${directory}/tsconfig.json`, JSON.stringify({ compilerOptions, include: ["src"] }));
   const compiler = [`${root}node_modules/typescript/bin/tsc`, "-p", directory];
-  // tap loads a hook into every Node that a test starts, which the compiler does not bear.
-  const withoutHook = ["-u", "NODE_OPTIONS", process.execPath, ...compiler];
-  const { stdout } = await execute("/usr/bin/env", withoutHook, { env, cwd: directory }).catch(
-    (error) => error,
-  );
+  const { stdout } = await execute(process.execPath, compiler, { cwd: directory }).catch((error) => error);
   for (const [file, lacks] of [
     ["src/protocol/messages.ts", "response"],
     ["src/gcs/bridge/handlers/table.ts", "Ponder"],
@@ -71,9 +66,7 @@ export const verb: Verb = {
     `  { name: "ponder", summary: "ponder a thing", load: () => import("./service/ponder.ts") },\n  { name: "create"`,
   );
   const lcow = async (...words: string[]) =>
-    await execute(process.execPath, [`${directory}/src/cli/main.ts`, ...words], { env }).catch(
-      (error) => error,
-    );
+    await execute(process.execPath, [`${directory}/src/cli/main.ts`, ...words]).catch((error) => error);
   t.equal((await lcow("ponder", "life")).stdout, "pondered life\n");
   t.match((await lcow("--help")).stdout, "ponder a thing");
   t.match(

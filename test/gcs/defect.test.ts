@@ -20,7 +20,7 @@ for (const [signal, [statement, told]] of Object.entries(defects)) {
     const preload = `${t.testdir()}/defect.mjs`;
     writeFileSync(preload, `process.on("${signal}", () => { ${statement}; });`);
     const agent = startAgent([], {
-      NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ""} --import=${pathToFileURL(preload)}`,
+      NODE_OPTIONS: `--import=${pathToFileURL(preload)}`,
     });
     const transport = new UnixHostTransport(agent.prefix);
     const guest = await GuestConnection.listen(transport);

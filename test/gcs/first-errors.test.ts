@@ -10,11 +10,9 @@ import tap, { test } from "tap";
 tap.setTimeout(120_000);
 
 const GCS = fileURLToPath(new URL("../../bin/gcs", import.meta.url));
-// Without the hook that tap loads into every Node that a test starts.
-const { NODE_OPTIONS: _, ...env } = process.env;
 
 async function gcs(args: readonly string[], stdout: number | "pipe" = "pipe") {
-  const child = spawn(GCS, args, { env, stdio: ["ignore", stdout, "pipe"] });
+  const child = spawn(GCS, args, { stdio: ["ignore", stdout, "pipe"] });
   const ended = once(child, "close");
   const [out, error] = await Promise.all([
     child.stdout === null ? "" : text(child.stdout),
@@ -46,7 +44,7 @@ test("flags that are wrong are a line and status 2; what cannot be opened is a l
 test("help that cannot be written is told, and a reader that has gone is none", async (t) => {
   const full = await gcs(["--help"], openSync("/dev/full", "w"));
   t.match(full, { status: 1, stderr: /^gcs: standard output could not be written: ENOSPC[^\n]*\n$/ });
-  const child = spawn("bash", ["-c", `"$0" --help | true; exit "\${PIPESTATUS[0]}"`, GCS], { env });
+  const child = spawn("bash", ["-c", `"$0" --help | true; exit "\${PIPESTATUS[0]}"`, GCS]);
   const [said, [status]] = await Promise.all([text(child.stderr), once(child, "close")]);
   t.equal(said, "");
   t.ok(status === 141 || status === 0, `${status}: it may be written before the reader goes`);
@@ -57,7 +55,7 @@ test("without a host it says what it dials, every ten seconds", async (t) => {
   const directory = mkdtempSync(`${tmpdir()}/lcow-gcs-`);
   t.teardown(() => rmSync(directory, { recursive: true }));
   const prefix = `${directory}/host`;
-  const child = spawn(GCS, ["--transport", `unix:${prefix}`, "--loglevel", "warning"], { env });
+  const child = spawn(GCS, ["--transport", `unix:${prefix}`, "--loglevel", "warning"]);
   t.teardown(() => void child.kill("SIGKILL"));
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (more: string) => {

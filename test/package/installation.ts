@@ -29,7 +29,7 @@ export class Installation {
     this.directory = directory;
     this.home = join(directory, "..", `${directory.split("/").at(-1)}-home`);
     for (const path of [directory, this.home]) mkdirSync(path, { recursive: true });
-    const { NODE_OPTIONS: _, NODE_COMPILE_CACHE: __, XDG_CACHE_HOME: ___, ...environment } = process.env;
+    const { NODE_COMPILE_CACHE: _, XDG_CACHE_HOME: __, ...environment } = process.env;
     this.environment = {
       ...environment,
       ...settings,
@@ -54,8 +54,7 @@ export class Installation {
   }
 
   run(program: string, ...words: string[]): Result {
-    // tap gives every child what loads its own parts into Node.
-    return spawnSync("/usr/bin/env", ["-u", "NODE_OPTIONS", program, ...words], {
+    return spawnSync(program, words, {
       cwd: this.directory,
       env: this.environment,
       encoding: "utf8",

@@ -58,7 +58,7 @@ test("a copied checkout, and one that is moved, is made to work by setup; then s
       path.join(checkout, "a.test.ts"),
       'import { test } from "tap";\ntest("a", async (t) => t.ok(true));\n',
     );
-    const { NODE_OPTIONS: _, TAP_CHILD_ID: __, ...env } = process.env;
+    const { TAP_CHILD_ID: _, ...env } = process.env;
     const told = execFileSync("bin/node-pinned", ["a.test.ts"], { cwd: checkout, encoding: "utf8", env });
     t.match(told, /^ok 1 - a/m);
     t.same(setup(checkout).stderr, "");

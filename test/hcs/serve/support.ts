@@ -21,9 +21,7 @@ export class TestService {
   #daemon: ChildProcess | undefined;
 
   constructor(t: Test) {
-    // Without the hook that tap loads into every Node that a test starts.
-    const { NODE_OPTIONS: _, ...environment } = process.env;
-    this.#environment = { ...environment, LCOW_STATE_DIRECTORY: this.directory };
+    this.#environment = { ...process.env, LCOW_STATE_DIRECTORY: this.directory };
     t.teardown(() => this.#end());
   }
 

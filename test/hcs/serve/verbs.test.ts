@@ -101,11 +101,10 @@ test("start --attach, rm --force, stop by force, terminals", async (t) => {
   await service.ok("create", "--local", "term", "--", "sleep", "1000");
   await service.ok("start", "term");
   const lcow = new URL("../../../bin/lcow", import.meta.url).pathname;
-  const { NODE_OPTIONS: _, ...env } = process.env;
   const options = {
     cols: 90,
     rows: 25,
-    env: { ...env, LCOW_STATE_DIRECTORY: service.directory } as Record<string, string>,
+    env: { ...process.env, LCOW_STATE_DIRECTORY: service.directory } as Record<string, string>,
   };
   const pty = spawnPty(lcow, ["exec", "-it", "term", "/bin/sh"], options);
   let shown = "";
@@ -209,10 +208,9 @@ test("every command helps, and bash completes", async (t) => {
   const bin = new URL("../../../bin", import.meta.url).pathname;
   const complete = (...words: string[]) => {
     const script = `source <(lcow completion bash); COMP_WORDS=(lcow ${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length}; _lcow; echo "\${COMPREPLY[@]}"`;
-    const { NODE_OPTIONS: _, ...env } = process.env;
     return execFileSync("bash", ["-c", script], {
       encoding: "utf8",
-      env: { ...env, PATH: `${bin}:${env.PATH}`, LCOW_STATE_DIRECTORY: service.directory },
+      env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, LCOW_STATE_DIRECTORY: service.directory },
     }).trim();
   };
   t.equal(complete("sta"), "start stats");

@@ -214,12 +214,9 @@ test("those who use images while others remove them all find theirs, whole", asy
       trim(entries, { bytes: 0, count: 0 });
       await new Promise((resolve) => setTimeout(resolve, 1));
     }`;
-  const { NODE_OPTIONS: _, ...env } = process.env;
   const { execa } = await import("execa");
   const node = (script: string) =>
     execa(process.execPath, ["--input-type=module-typescript", "-e", script], {
-      env,
-      extendEnv: false,
       reject: false,
     });
   const removing = [node(remover), node(remover)];
