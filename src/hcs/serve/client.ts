@@ -1,10 +1,11 @@
-import { type IncomingMessage, request } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { AgentError, type ErrorCode } from "../../common/errors.ts";
 import { parseJson, stringifyJson } from "../../common/json.ts";
 import type { HasGuestTrace } from "../compute/guest-trace.ts";
 import type { ErrorBody } from "./http.ts";
+import { request } from "./node-http.ts";
 
 /** What the service answered. */
 class ServiceError extends AgentError implements HasGuestTrace {

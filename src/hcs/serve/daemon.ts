@@ -1,5 +1,5 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
-import { request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { AgentError, describeError } from "../../common/errors.ts";
 
@@ -9,6 +9,7 @@ import type { KeeperHandle } from "./keeper-handle.ts";
 import { readRecord } from "./keeper-record.ts";
 import { Keepers } from "./keepers.ts";
 import { limits } from "./limits.ts";
+import { request as httpRequest } from "./node-http.ts";
 import { lockFile, prepareStateDirectory, serviceSocket } from "./paths.ts";
 import { checkSystemName, pathParts } from "./system-name.ts";
 

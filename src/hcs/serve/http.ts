@@ -1,12 +1,13 @@
 import { isUtf8 } from "node:buffer";
 import { chmodSync } from "node:fs";
 import { unlink } from "node:fs/promises";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { AgentError, describeError, type ErrorCode } from "../../common/errors.ts";
 import { parseJson, stringifyJson } from "../../common/json.ts";
 import { codeOf, HcsError } from "../compute/errors.ts";
 import { guestTraceOf } from "../compute/guest-trace.ts";
+import { createServer } from "./node-http.ts";
 import { isAllowed, peerUser } from "./peer-credentials.ts";
 
 const LARGEST_BODY = 4 * 1024 * 1024;
