@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { scripts } from "../../src/cli/completion/scripts.ts";
 import { renderManual } from "../../src/cli/manual.ts";
 import { describeError } from "../../src/common/errors.ts";
 import { runHelper } from "../../src/common/helper.ts";
@@ -21,6 +22,11 @@ import { compilePrebuilds } from "./prebuilds.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const say = (text: string) => process.stderr.write(`pack: ${text}\n`);
+/** Named as each shell looks for them. */
+const COMPLETIONS = { bash: "lcow", zsh: "_lcow", fish: "lcow.fish" } as const satisfies Record<
+  keyof typeof scripts,
+  string
+>;
 /** A whole compilation, on a slow machine. */
 const DEADLINE_MS = 300_000;
 
@@ -41,6 +47,10 @@ async function stagePackage(stage: string, manifest: PackageManifest): Promise<v
   }
   mkdirSync(join(stage, "man"));
   writeFileSync(join(stage, "man/lcow.1"), await renderManual());
+  mkdirSync(join(stage, "completions"));
+  for (const [shell, file] of Object.entries(COMPLETIONS)) {
+    writeFileSync(join(stage, "completions", file), scripts[shell as keyof typeof COMPLETIONS]);
+  }
   cpSync(join(import.meta.dirname, "bin"), join(stage, "bin"), { recursive: true });
   for (const name of ["lcow.cjs", "gcs.cjs"]) chmodSync(join(stage, "bin", name), 0o755);
   cpSync(join(root, "native/hvsock/src"), join(stage, "native/hvsock/src"), { recursive: true });

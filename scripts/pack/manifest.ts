@@ -50,7 +50,7 @@ export function manifestOf(root: string): PackageManifest {
       ),
       "./package.json": "./package.json",
     },
-    files: ["bin", "dist", "docs", "man", "native", "image-sources.tgz", "CHANGELOG.md"],
+    files: ["bin", "completions", "dist", "docs", "man", "native", "image-sources.tgz", "CHANGELOG.md"],
     scripts: { install: "node bin/install.cjs" },
     dependencies,
     // So that a package manager that keeps packages apart lets this one find its image.

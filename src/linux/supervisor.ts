@@ -9,6 +9,7 @@ import {
   waitPidfd,
 } from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
+import { packageRoot } from "../common/installation.ts";
 import { isSystemError } from "../common/system-error.ts";
 import { listChildPids } from "./child-pids.ts";
 import { ForeignChildren } from "./foreign-children.ts";
@@ -48,6 +49,13 @@ export interface Claim {
 }
 
 /**
+ * Where the living one of this process is known, whichever copy of this package made it: a second would reap the
+ * children that the first waits for.
+ */
+const LIVING = Symbol.for("lcow-gcs.supervisor");
+const everywhere = globalThis as { [LIVING]?: { readonly owner: Supervisor; readonly madeBy: string } };
+
+/**
  * The one owner of this process's children. It is a subreaper, so orphans come to it; it reaps them all, and knows
  * every exit of its own children through a pidfd each. What it did not start and did not adopt, and what libuv
  * waits for (see ForeignChildren), is told apart: only the rest is reaped. One per process.
@@ -62,10 +70,21 @@ export class Supervisor {
   #starting = 0;
   #sweepScheduled = false;
 
-  /** @param onLost told when the wait for a process failed, and with it its exit code. */
+  /**
+   * @param onLost told when the wait for a process failed, and with it its exit code.
+   * @throws AgentError INVALID_STATE where this process has one, made by this or by another copy of the package
+   */
   constructor(onLost: (pid: number, cause: unknown) => void = () => {}) {
+    const living = everywhere[LIVING];
+    if (living) {
+      throw new AgentError(
+        "INVALID_STATE",
+        `this program has a Supervisor, made by the lcow-gcs in ${living.madeBy}, and it owns all children: share it, or close() it first`,
+      );
+    }
     this.#onLost = onLost;
     becomeSubreaper();
+    everywhere[LIVING] = { owner: this, madeBy: packageRoot };
     process.on("SIGCHLD", this.#onChildSignal);
     // Orphans that died before there was a handler.
     this.#scheduleSweep();
@@ -107,6 +126,7 @@ export class Supervisor {
 
   /** Stops reaping. Exits of known processes still settle. */
   close(): void {
+    if (everywhere[LIVING]?.owner === this) delete everywhere[LIVING];
     process.off("SIGCHLD", this.#onChildSignal);
     this.#foreign.close();
   }

@@ -1,6 +1,7 @@
 /** The npm packages as a stranger installs them: on the Nodes that people have, by npm and pnpm, and for all users. */
 import { execFile, execFileSync, spawnSync } from "node:child_process";
 import {
+  cpSync,
   existsSync,
   globSync,
   mkdirSync,
@@ -17,6 +18,7 @@ import { promisify } from "node:util";
 import tap, { type Test, test } from "tap";
 import { version } from "../../src/common/version.ts";
 import { downloaded } from "./downloads.ts";
+import { nodeOfArm64 } from "./emulator.ts";
 import { Installation, root } from "./installation.ts";
 
 tap.setTimeout(900_000);
@@ -66,6 +68,7 @@ test("what is packed: the same bytes each time, what belongs there, and what it 
       "LICENSE",
       "README.md",
       "bin",
+      "completions",
       "dist",
       "docs",
       "image-sources.tgz",
@@ -189,10 +192,12 @@ test("for all users, with its image beside it: run, doctor and the manual", asyn
   const doctor = project.run(lcow, "doctor");
   t.equal(doctor.status, 0, doctor.stdout);
   t.match(doctor.stdout, /^ok +image .*lcow-gcs-image-/m);
+  for (const [shell, file] of Object.entries({ bash: "lcow", zsh: "_lcow", fish: "lcow.fish" })) {
+    const kept = readFileSync(join(prefix, "lib/node_modules/lcow-gcs/completions", file), "utf8");
+    t.equal(project.run(lcow, "completion", shell).stdout, kept, shell);
+  }
   const page = project.run("man", "-M", join(prefix, "share/man"), "-P", "cat", "lcow");
   t.match(page.stdout, /LCOW\(1\).*run.*doctor/s, page.stderr);
-  for (const shell of ["bash", "zsh", "fish"])
-    t.match(project.run(lcow, "completion", shell).stdout, "lcow", shell);
 
   // A package of another version beside it is told, not booted.
   const other = join(prefix, "lib/node_modules", `lcow-gcs-image-${process.arch}`, "package.json");
@@ -206,6 +211,42 @@ test("for all users, with its image beside it: run, doctor and the manual", asyn
   t.equal(wrong.stderr.trim().split("\n").length, 1, wrong.stderr);
   project.manage("uninstall", "--global", "--prefix", prefix, "lcow-gcs", `lcow-gcs-image-${process.arch}`);
   t.same(globSync(join(prefix, "**/*lcow*")), [], "nothing is left");
+});
+
+test("another copy in the same program: the first owner of its children keeps them", async (t) => {
+  const project = new Installation(join(work, "two"), nodes[24]);
+  project.manage("install", packed);
+  const other = join(project.directory, "other/lcow-gcs");
+  cpSync(join(project.directory, "node_modules/lcow-gcs"), other, { recursive: true });
+  project.copy("two.mjs");
+  const two = project.run("node", "two.mjs", join(other, "dist/src/runtime/index.js"));
+  const [refused, ended] = two.stdout.split("\n");
+  t.match(
+    refused,
+    /^INVALID_STATE .* made by the lcow-gcs in .*\/two\/node_modules\/lcow-gcs\/, .* close\(\) it/,
+  );
+  t.match(ended, "{ code: 7, signal: null }", two.stderr);
+});
+
+test("the addon for arm64 works there", async (t) => {
+  const unpacked = join(work, "arm64");
+  mkdirSync(unpacked);
+  execFileSync("tar", ["-xzf", packed, "-C", unpacked]);
+  const addon = join(unpacked, "package/dist/native/hvsock/index.js");
+  const words = [join(import.meta.dirname, "addon.mjs"), addon, join(unpacked, "socket")];
+  const [program = "", ...before] = await nodeOfArm64();
+  const { stdout, stderr } = spawnSync(program, [...before, ...words], {
+    encoding: "utf8",
+    timeout: 120_000,
+  });
+  t.same(stderr, "");
+  t.same(JSON.parse(stdout), {
+    architecture: "arm64",
+    bytesAreTheSame: true,
+    relay: { bytes: 1 << 20, reason: "eof" },
+    windowSize: { rows: 33, columns: 99 },
+    error: ["ENOTDIR", "bind"],
+  });
 });
 
 test("what is wrong with a machine or an installation is a line that says what to do", async (t) => {

@@ -42,7 +42,8 @@ _lcow() {
     :directory) _files -/ ;;
   esac
 }
-compdef _lcow lcow
+# Read by a shell, or as a file of fpath, whose text is the function's when it is first called.
+if [[ $funcstack[1] == _lcow ]]; then _lcow "$@"; else compdef _lcow lcow; fi
 `;
 
 const FISH = `# fish completion for lcow. To use it: lcow completion fish | source

@@ -59,7 +59,7 @@ export function findBuiltImage(image: BootFiles = builtImage()): BootFiles {
     try {
       accessSync(file, constants.R_OK);
     } catch (cause) {
-      const message = `there is no image to boot, as ${file} cannot be read; ${IMAGE_REMEDY}, or name a kernel in VirtualMachine.Chipset.LinuxKernelDirect`;
+      const message = `there is no image to boot, as ${file} cannot be read; ${IMAGE_REMEDY}, or name other files: --kernel and --initrd, for a program VirtualMachine.Chipset.LinuxKernelDirect`;
       throw new AgentError("SPAWN_FAILED", message, { cause });
     }
   }
