@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,6 +53,19 @@ void harden_kernel(void) {
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) set(&settings[i]);
 }
 
+// How long what containers do may keep the modules waiting.
+enum { PATIENCE_SECONDS = 10 };
+
+static void use_scheduler(int policy) {
+    if (sched_setscheduler(0, policy, &(struct sched_param){0}) < 0)
+        log_message(LOG_INFO, "sched_setscheduler: %s", strerror(errno));
+}
+
+static void lose_patience(int signal) {
+    (void)signal;
+    use_scheduler(SCHED_OTHER);
+}
+
 void lock_modules(void) {
     if (!is_wanted()) return;
     pid_t pid = fork();
@@ -59,11 +73,14 @@ void lock_modules(void) {
         if (pid < 0) log_message(LOG_WARNING, "the kernel stays open to modules: fork: %s", strerror(errno));
         return;
     }
+    // The host waits for the agent and then for a container, nobody for this; but what is busy for ever must not keep
+    // the kernel open.
+    signal(SIGALRM, lose_patience);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    // The host waits for the agent, nobody for this.
-    if (nice(10) < 0) log_message(LOG_INFO, "nice: %s", strerror(errno));
+    use_scheduler(SCHED_IDLE);
+    alarm(PATIENCE_SECONDS);
     load_modules("/etc/modules.list", MODULES_ON_DEMAND);
     set(&(struct setting){"kernel/modules_disabled", "1"});
     _exit(0);
