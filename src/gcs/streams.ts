@@ -1,25 +1,26 @@
 /** The byte streams a bridge can run over: a socket that was dialled, or standard input and output. */
 import { Socket } from "../../native/hvsock/index.ts";
 import type { Connection } from "../stdio/transport.ts";
-import type { ByteStream } from "./bridge/connection.ts";
+import { type ByteStream, MOST_OWED } from "./bridge/connection.ts";
 
 export function socketStream(connection: Connection): ByteStream {
-  const socket = new Socket(connection.release());
+  const socket = new Socket(connection.release(), { highWaterMark: MOST_OWED });
   return {
-    start({ onData, onClose }) {
+    start({ onData, onDrain, onClose }) {
       const end = (error: Error | undefined) => {
         socket.close();
         onClose(error);
       };
       socket.onData = onData;
+      socket.onDrain = onDrain;
       socket.onEnd = () => end(undefined);
       socket.onError = end;
       socket.resume();
     },
-    write(bytes) {
-      // After an error or a close its owner is told by onClose, and keeps what was not sent.
-      if (socket.fd >= 0) socket.write(bytes);
-    },
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
+    // After an error or a close its owner is told by onClose, and keeps what was not sent.
+    write: (bytes) => socket.fd < 0 || socket.write(bytes),
     get bytesSent() {
       return socket.bytesSent;
     },
@@ -31,16 +32,20 @@ export function standardStream(): ByteStream {
   const { stdin, stdout } = process;
   let bytesSent = 0;
   return {
-    start({ onData, onClose }) {
+    start({ onData, onDrain, onClose }) {
+      stdout.on("drain", onDrain);
       stdin.on("data", onData);
       stdin.once("end", () => onClose(undefined));
       stdin.once("error", onClose);
       stdout.once("error", onClose);
     },
+    pause: () => stdin.pause(),
+    resume: () => stdin.resume(),
     write(bytes) {
       stdout.write(bytes, (error) => {
         if (!error) bytesSent += bytes.length;
       });
+      return stdout.writableLength < MOST_OWED;
     },
     get bytesSent() {
       return bytesSent;

@@ -19,7 +19,7 @@ import {
 import type { Frame } from "../../protocol/frame.ts";
 import { describeType, kindOf, type MessageName, messageNameOf } from "../../protocol/messages.ts";
 import type { Uvm } from "../uvm/uvm.ts";
-import { BridgeConnection, type ByteStream } from "./connection.ts";
+import { BridgeConnection, type ByteStream, type Outgoing } from "./connection.ts";
 import { type Handler, type HandlerContext, NO_REPLY } from "./handlers/handler.ts";
 import { afterNegotiation, beforeNegotiation } from "./handlers/table.ts";
 import { PendingOperations } from "./pending.ts";
@@ -45,8 +45,8 @@ export class Bridge {
   readonly #options: BridgeOptions;
   readonly #pending = new PendingOperations();
   #session: Session = { connection: undefined, negotiated: false, highestId: -1n };
-  #replies: Buffer[] = [];
-  #notifications: Buffer[] = [];
+  /** In their order; what a lost connection did not take stands before what came later. */
+  #waiting: Outgoing[] = [];
 
   constructor(options: BridgeOptions) {
     this.#options = options;
@@ -63,17 +63,17 @@ export class Bridge {
     try {
       return await connection.serve((frame) => this.#onFrame(frame));
     } finally {
-      this.#replies.push(...connection.takeUnsent());
+      this.#waiting = connection.takeUnsent().concat(this.#waiting);
       this.#session.connection = undefined;
       this.#session.negotiated = false;
     }
   }
 
   notify(notification: Notification): void {
-    const frame = encodeNotificationFrame(notification);
+    const outgoing: Outgoing = { kind: "notification", frame: encodeNotificationFrame(notification) };
     const { connection, negotiated } = this.#session;
-    if (connection !== undefined && negotiated) connection.send(frame);
-    else this.#notifications.push(frame);
+    if (connection !== undefined && negotiated) connection.send(outgoing);
+    else this.#waiting.push(outgoing);
   }
 
   #onFrame(frame: Frame): void {
@@ -107,9 +107,10 @@ export class Bridge {
     const session = this.#session;
     if (session.highestId < 0n || id > session.highestId) return;
     const { log } = this.#options;
-    if (this.#replies.length > 0)
-      log.warn({ count: this.#replies.length }, "replies to an earlier host were dropped");
-    this.#replies = [];
+    const kept = this.#waiting.filter(({ kind }) => kind === "notification");
+    const count = this.#waiting.length - kept.length;
+    if (count > 0) log.warn({ count }, "replies to an earlier host were dropped");
+    this.#waiting = kept;
     // Requests of the earlier host that are still at work hold its session, and see that it is over.
     this.#session = { connection: session.connection, negotiated: false, highestId: -1n };
     session.connection = undefined;
@@ -188,8 +189,9 @@ export class Bridge {
   #sendWaiting(): void {
     const { connection, negotiated } = this.#session;
     if (connection === undefined || !negotiated) return;
-    for (const frame of this.#replies.splice(0)) connection.send(frame);
-    for (const frame of this.#notifications.splice(0)) connection.send(frame);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const outgoing of waiting) connection.send(outgoing);
   }
 
   /** @param cameBy the connection of the request: the only one that gets its reply before negotiation. */
@@ -197,8 +199,11 @@ export class Bridge {
     const { connection, negotiated } = this.#session;
     if (session !== this.#session) {
       this.#options.log.warn({}, "a reply to an earlier host was dropped");
-    } else if (connection !== undefined && (negotiated || connection === cameBy)) connection.send(frame);
-    else this.#replies.push(frame);
+      return;
+    }
+    const outgoing: Outgoing = { kind: "reply", frame };
+    if (connection !== undefined && (negotiated || connection === cameBy)) connection.send(outgoing);
+    else this.#waiting.push(outgoing);
   }
 }
 

@@ -8,20 +8,42 @@ import { type Frame, FrameDecoder, MAXIMUM_SIZE_FROM_HOST } from "../../protocol
 /** Frames kept for a reconnect are weeded out in lots of this many. */
 const FORGET_AT = 64;
 
+/** Bytes that a host may leave unread before no more of its requests are read. */
+export const MOST_OWED = 4 * 1024 * 1024;
+
+export interface ByteStreamHandlers {
+  /** Must use the chunk up before it returns. */
+  onData(chunk: Buffer): void;
+  /** All that was written is with the kernel, after write() returned false. */
+  onDrain(): void;
+  /** Once, last. */
+  onClose(error: Error | undefined): void;
+}
+
 /** A connected stream socket, or standard input and output. */
 export interface ByteStream {
-  /** Begins reading. `onData` must use the chunk up before it returns. `onClose` comes once, last. */
-  start(handlers: { onData(chunk: Buffer): void; onClose(error: Error | undefined): void }): void;
-  write(bytes: Buffer): void;
+  /** Begins reading. */
+  start(handlers: ByteStreamHandlers): void;
+  /** Stops reading until resume(). */
+  pause(): void;
+  resume(): void;
+  /** @returns false when {@link MOST_OWED} bytes wait for the host to read: the bytes are taken all the same. */
+  write(bytes: Buffer): boolean;
   /** Bytes handed to the kernel so far. */
   readonly bytesSent: number;
   close(): void;
 }
 
+/** A reply is for the host that asked; a notification is for whichever host there is. */
+export interface Outgoing {
+  readonly kind: "reply" | "notification";
+  readonly frame: Buffer;
+}
+
 export class BridgeConnection {
   readonly #stream: ByteStream;
   /** Frames not yet known to be with the kernel whole, each with the stream position at which it ends. */
-  readonly #unsent: { frame: Buffer; end: number }[] = [];
+  readonly #unsent: { readonly outgoing: Outgoing; readonly end: number }[] = [];
   #position = 0;
   #closed = false;
 
@@ -46,6 +68,7 @@ export class BridgeConnection {
             resolve(error as Error);
           }
         },
+        onDrain: () => this.#stream.resume(),
         onClose: (error) => {
           this.#closed = true;
           const cut =
@@ -59,17 +82,19 @@ export class BridgeConnection {
   }
 
   /** Sends a frame; after the connection has ended it is kept for takeUnsent(). */
-  send(frame: Buffer): void {
+  send(outgoing: Outgoing): void {
+    const { frame } = outgoing;
     this.#position += frame.length;
-    this.#unsent.push({ frame, end: this.#position });
+    this.#unsent.push({ outgoing, end: this.#position });
     if (this.#unsent.length > FORGET_AT) this.#forgetSent();
-    if (!this.#closed) this.#stream.write(frame);
+    // Who does not read its replies is asked for no more of them.
+    if (!this.#closed && !this.#stream.write(frame)) this.#stream.pause();
   }
 
   /** The frames that the host cannot have got whole, for the next connection. */
-  takeUnsent(): Buffer[] {
+  takeUnsent(): Outgoing[] {
     this.#forgetSent();
-    return this.#unsent.splice(0).map(({ frame }) => frame);
+    return this.#unsent.splice(0).map(({ outgoing }) => outgoing);
   }
 
   close(): void {

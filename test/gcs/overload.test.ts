@@ -1,0 +1,85 @@
+/** A host that asks and does not read, or asks for more than there is room for. */
+import { setTimeout as delay } from "node:timers/promises";
+import t, { type Test } from "tap";
+import { encodeFrame } from "../../src/protocol/frame.ts";
+import { requestTypeOf } from "../../src/protocol/messages.ts";
+import { type Agent, privateMemory, startAgent } from "../helpers/agent.ts";
+import { runSleeper } from "../helpers/gcs-requests.ts";
+import { RawHost } from "../helpers/raw-host.ts";
+
+const MIB = 1024 * 1024;
+const MOST_REQUESTS = 50_000;
+const FIRST_ID = 100_000n;
+
+async function startGuest(t: Pick<Test, "teardown">): Promise<{ agent: Agent; host: RawHost }> {
+  const agent = startAgent(["--loglevel", "error"]);
+  const host = new RawHost(agent.prefix);
+  t.teardown(async () => {
+    await host.close();
+    await agent.stop();
+  });
+  await host.accept();
+  await host.negotiate();
+  return { agent, host };
+}
+
+/** Asks for what there is not, without reading an answer, until the agent takes no more. @returns how often */
+async function ask(host: RawHost): Promise<number> {
+  host.bridge.pause();
+  const body = JSON.stringify({ ContainerId: "none", ProcessId: 1, Options: { Signal: 9 } });
+  for (let asked = 0; asked < MOST_REQUESTS; ) {
+    const frames = Array.from({ length: 500 }, () =>
+      encodeFrame(requestTypeOf("SignalProcess"), FIRST_ID + BigInt(asked++), body),
+    );
+    const { promise: taken, resolve } = Promise.withResolvers<string>();
+    host.bridge.write(Buffer.concat(frames), () => resolve("taken"));
+    if ((await Promise.race([taken, delay(2000, "not taken")])) === "not taken") return asked;
+  }
+  return MOST_REQUESTS;
+}
+
+await t.test(
+  "replies that nobody reads: the agent stops reading, in bounded memory, and loses none",
+  {
+    timeout: 120_000,
+  },
+  async (t) => {
+    const { agent, host } = await startGuest(t);
+    const before = privateMemory(agent.pid);
+    const asked = await ask(host);
+    t.ok(asked < MOST_REQUESTS, `it stopped at ${asked} requests`);
+    const grown = privateMemory(agent.pid) - before;
+    t.ok(grown < 32 * MIB, `${(grown / MIB).toFixed(1)} MiB more`);
+    host.bridge.resume();
+    await host.take(({ id }) => id === FIRST_ID + BigInt(asked - 1), "the last reply");
+    const ids = host.received.map(({ id }) => id).filter((id) => id >= FIRST_ID);
+    t.equal(new Set(ids).size, asked);
+    t.equal(ids.length, asked, "none twice");
+  },
+);
+
+await t.test(
+  "a bridge that breaks with replies unread: the exit notification is for the next host",
+  {
+    timeout: 120_000,
+  },
+  async (t) => {
+    const { agent, host } = await startGuest(t);
+    const pid = await runSleeper(host, "c1", `${agent.directory}/c/c1`);
+    await ask(host);
+    process.kill(pid, "SIGKILL");
+    await delay(500);
+    host.bridge.destroy();
+    await host.accept();
+    const { type, id } = { type: requestTypeOf("NegotiateProtocol"), id: 0n };
+    host.send(type, id, { ContainerId: "", MinimumVersion: 4, MaximumVersion: 4 });
+    t.equal((await host.reply("NegotiateProtocol", id)).body.Result, 0, "it counts anew");
+    const exit = await host.take(({ body }) => body.Type !== undefined, "the exit notification");
+    t.match(exit.body, { ContainerId: "c1", Type: "UnexpectedExit" });
+    t.equal(
+      host.received.filter((frame) => frame.id >= FIRST_ID).length,
+      0,
+      "and no answer to another's question",
+    );
+  },
+);
