@@ -101,8 +101,8 @@ export function encodeRequestFrame<Name extends MessageName>(
 }
 
 /**
- * The frame of a response, never above the 64 KiB that hosts accept: stacks that do not fit are cut, with a note;
- * any other response that does not fit becomes a failed one that says how large it was.
+ * The frame of a response, never above the 64 KiB that hosts accept: stacks and process lists that do not fit are cut,
+ * which is told; any other response that does not fit becomes a failed one that says how large it was.
  */
 export function encodeResponseFrame<Name extends MessageName>(
   name: Name,
@@ -113,11 +113,10 @@ export function encodeResponseFrame<Name extends MessageName>(
   const body = encodeResponse(name, response);
   const size = HEADER_SIZE + Buffer.byteLength(body);
   if (size <= MAXIMUM_SIZE_FROM_GUEST) return encodeFrame(type, id, body);
-  return encodeFrame(
-    type,
-    id,
-    "GuestStacks" in response ? cutStacks(response) : refuseSize(name, response, size),
-  );
+  const cut =
+    ("GuestStacks" in response && cutStacks(response)) ||
+    ("Properties" in response && cutProcessList(response as GetPropertiesResponse));
+  return encodeFrame(type, id, cut || refuseSize(name, response, size));
 }
 
 /** The frame of a failed response to any request, known or not. */
@@ -141,12 +140,34 @@ function cutStacks(response: { GuestStacks: string }): string {
     const note = `\n... cut: ${kept} of ${length} characters fit into a reply`;
     return stringifyJson({ ...response, GuestStacks: response.GuestStacks.slice(0, kept) + note });
   };
-  // A character takes one byte or more, up to six when escaped: search for the most that fit.
+  return longestThatFits(length, cutTo);
+}
+
+type GetPropertiesResponse = ResponseOf<"GetProperties">;
+
+/** The first processes, and how many there are; undefined when that is not what is too large. */
+function cutProcessList(response: GetPropertiesResponse): string | undefined {
+  const { ProcessList = [], ...others } = response.Properties;
+  const cutTo = (kept: number): string => {
+    const Properties = {
+      ...others,
+      ProcessList: ProcessList.slice(0, kept),
+      ProcessCount: ProcessList.length,
+    };
+    return encodeResponse("GetProperties", { ...response, Properties });
+  };
+  return fits(cutTo(0)) ? longestThatFits(ProcessList.length, cutTo) : undefined;
+}
+
+const fits = (body: string) => HEADER_SIZE + Buffer.byteLength(body) <= MAXIMUM_SIZE_FROM_GUEST;
+
+/** Each of them takes one byte or more, a character up to six when escaped: searches for the most that fit. */
+function longestThatFits(length: number, cutTo: (kept: number) => string): string {
   let fitting = 0;
   let tooMany = Math.min(length, MAXIMUM_SIZE_FROM_GUEST);
   while (tooMany - fitting > 1) {
     const middle = (fitting + tooMany) >> 1;
-    if (HEADER_SIZE + Buffer.byteLength(cutTo(middle)) <= MAXIMUM_SIZE_FROM_GUEST) fitting = middle;
+    if (fits(cutTo(middle))) fitting = middle;
     else tooMany = middle;
   }
   return cutTo(fitting);

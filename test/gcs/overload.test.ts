@@ -83,3 +83,18 @@ await t.test(
     );
   },
 );
+
+await t.test("a property that is asked for 50 000 times in one request is told once", async (t) => {
+  const { agent, host } = await startGuest(t);
+  await runSleeper(host, "c1", `${agent.directory}/c/c1`);
+  const PropertyTypes = Array.from({ length: 50_000 }, () => "Statistics");
+  const asked = host.request("GetProperties", {
+    ContainerId: "c1",
+    Query: JSON.stringify({ PropertyTypes }),
+  });
+  const other = host.request("GetProperties", {
+    ContainerId: "c1",
+    Query: '{"PropertyTypes":["ProcessList"]}',
+  });
+  for (const reply of await Promise.all([asked, other])) t.match(reply, { Result: 0 });
+});

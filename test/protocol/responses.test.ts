@@ -59,22 +59,19 @@ t.test("a reply of exactly 64 KiB is sent, one byte more is not", (t) => {
   t.end();
 });
 
-t.test("a process list that does not fit becomes a failure that says how large it was", (t) => {
-  const ProcessList = Array.from({ length: 5000 }, (_, index) => ({ ProcessId: index + 1_000_000 }));
-  const bytes = encodeResponseFrame("GetProperties", 3n, {
-    Result: 0,
-    ActivityId,
-    Properties: { ProcessList },
-  });
-  const response = decodeResponse("GetProperties", readAsHost(bytes).body);
-  if (!isFailure(response)) return t.fail("it succeeded");
-  t.equal(response.ActivityId, ActivityId);
-  const error = errorFromResponse(response, "the list of processes");
-  t.match(
-    error.message,
-    /the reply to GetProperties has 1\d{5} bytes, more than the 65536 that hosts accept/,
+t.test("what does not fit and is no list becomes a failure that says how large it was", (t) => {
+  const text = "x".repeat(70_000);
+  const response = { Result: 0, ActivityId, Properties: { LCOWMetrics: { text } } };
+  const reply = decodeResponse(
+    "GetProperties",
+    readAsHost(encodeResponseFrame("GetProperties", 1n, response)).body,
   );
-  t.equal(error.hresult, 0x80004005);
+  if (!isFailure(reply)) return t.fail("it succeeded");
+  t.equal(reply.ActivityId, ActivityId);
+  t.match(
+    errorFromResponse(reply).message,
+    /GetProperties has 70\d+ bytes, more than the 65536 that hosts accept/,
+  );
   return t.end();
 });
 
@@ -158,4 +155,29 @@ t.test("the activity id is found in what cannot be decoded, as far as it is ther
     t.equal(activityIdOf(body), undefined, body.slice(0, 20));
   }
   t.end();
+});
+
+t.test("of a process list the first that fit are sent, and how many there are", (t) => {
+  const pids = Array.from({ length: 6000 }, (_, index) => ({ ProcessId: 100_000 + index }));
+  const LCOWMetrics = { pids: { current: 6000 } };
+  const bytes = encodeResponseFrame("GetProperties", 1n, {
+    Result: 0,
+    Properties: { ProcessList: pids, LCOWMetrics },
+  });
+  const reply = decodeResponse("GetProperties", readAsHost(bytes).body);
+  if (isFailure(reply)) return t.fail("it failed");
+  const { Properties } = reply;
+  const sent = Properties.ProcessList ?? [];
+  t.ok(sent.length > 2000, `${sent.length} processes`);
+  t.same(sent, pids.slice(0, sent.length));
+  t.match(Properties, { ProcessCount: 6000, LCOWMetrics });
+  const few = encodeResponseFrame("GetProperties", 1n, {
+    Result: 0,
+    Properties: { ProcessList: pids.slice(0, 3) },
+  });
+  t.match(decodeResponse("GetProperties", readAsHost(few).body), {
+    Properties: { ProcessList: pids.slice(0, 3) },
+  });
+  t.notMatch(few.toString(), "ProcessCount");
+  return t.end();
 });

@@ -18,7 +18,10 @@ export const getPropertiesRequest = object({
 });
 
 export const properties = object({
+  /** By number; the first of them where a reply has no room for all. */
   ProcessList: optional(v.array(object({ ProcessId: u32 }))),
+  /** How many there are, where ProcessList has not all; an extension of this guest's. */
+  ProcessCount: optional(u32),
   /** The statistics of the container's cgroup; the names are those of containerd's cgroup v1 metrics. */
   LCOWMetrics: optional(looseObject({})),
 });

@@ -9,10 +9,11 @@ export const getProperties: Handler<"GetProperties"> = async (context, request) 
   }
   const container = context.uvm.container(request.ContainerId);
   const properties: Properties = {};
-  for (const type of request.Query.PropertyTypes ?? []) {
+  // Each once, however often it is asked for.
+  for (const type of new Set(request.Query.PropertyTypes)) {
     if (type === "ProcessList") {
       const pids = await container.runtimeContainer.getProcessIds();
-      properties.ProcessList = pids.map((pid) => ({ ProcessId: pid }));
+      properties.ProcessList = pids.toSorted((one, other) => one - other).map((pid) => ({ ProcessId: pid }));
     } else if (type === "Statistics") {
       properties.LCOWMetrics = { ...container.statistics() };
     } else {
