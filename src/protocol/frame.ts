@@ -17,6 +17,8 @@ export const HEADER_SIZE = 16;
 
 /** Largest frame a guest accepts, in bytes. Hosts set themselves no limit; a create request with a long spec is far below. */
 export const MAXIMUM_SIZE_FROM_HOST = 4 * 1024 * 1024;
+/** A larger one, up to this size, is refused and its body skipped; what is larger still can be no frame. Bytes. */
+export const MAXIMUM_SKIPPED_SIZE = 64 * 1024 * 1024;
 /** Largest frame a host accepts, in bytes: hcsshim drops the bridge connection on a larger one. */
 export const MAXIMUM_SIZE_FROM_GUEST = 64 * 1024;
 
@@ -27,6 +29,14 @@ export interface Frame {
   readonly id: bigint;
   /** UTF-8 JSON. From a FrameDecoder it may be a view of the chunk: read it before the callback returns. */
   readonly body: Buffer;
+}
+
+/** The header of a frame that is too large to be taken. */
+export interface OversizedFrame {
+  readonly type: number;
+  readonly id: bigint;
+  /** Bytes, header included. */
+  readonly size: number;
 }
 
 /**
@@ -56,6 +66,9 @@ export function encodeFrame(type: number, id: bigint, body: string | Uint8Array)
  */
 export class FrameDecoder {
   readonly #maximumSize: number;
+  readonly #onOversized: ((frame: OversizedFrame) => void) | undefined;
+  /** Bytes to come of a frame that was refused. */
+  #skip = 0;
   /** A header cut short by the end of a chunk. */
   readonly #header = Buffer.alloc(HEADER_SIZE);
   #headerLength = 0;
@@ -64,14 +77,19 @@ export class FrameDecoder {
   #bodyLength = 0;
   #failure: AgentError | undefined;
 
-  /** @param options.maximumSize largest frame to accept, in bytes, header included. */
-  constructor(options: { maximumSize: number }) {
+  /**
+   * @param options.maximumSize largest frame to accept, in bytes, header included.
+   * @param options.onOversized told of a larger one, up to {@link MAXIMUM_SKIPPED_SIZE}, whose body is passed over
+   *   without being kept; without it such a frame is an error.
+   */
+  constructor(options: { maximumSize: number; onOversized?: (frame: OversizedFrame) => void }) {
     this.#maximumSize = options.maximumSize;
+    this.#onOversized = options.onOversized;
   }
 
-  /** Bytes held of a frame that is not complete yet; above 0 at the end of the stream means it was cut short. */
+  /** Bytes held or due of a frame that is not complete yet; above 0 at the end of the stream means it was cut short. */
   get pending(): number {
-    return this.#headerLength + this.#bodyLength;
+    return this.#headerLength + this.#bodyLength + this.#skip;
   }
 
   /**
@@ -88,13 +106,20 @@ export class FrameDecoder {
       : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let at = 0;
     while (at < bytes.length) {
-      if (this.#body) {
+      if (this.#skip > 0) {
+        const skipped = Math.min(this.#skip, bytes.length - at);
+        this.#skip -= skipped;
+        at += skipped;
+      } else if (this.#body) {
         at += this.#gatherBody(this.#body, bytes, at, onFrame);
       } else if (this.#headerLength > 0 || bytes.length - at < HEADER_SIZE) {
         at += this.#gatherHeader(bytes, at, onFrame);
       } else {
         const size = this.#sizeIn(bytes, at);
-        if (bytes.length - at < size) {
+        if (size > this.#maximumSize) {
+          this.#startSkip(bytes, at, size);
+          at += HEADER_SIZE;
+        } else if (bytes.length - at < size) {
           bytes.copy(this.#header, 0, at, at + HEADER_SIZE);
           this.#startBody(size);
           at += HEADER_SIZE;
@@ -111,13 +136,22 @@ export class FrameDecoder {
     this.#headerLength += taken;
     if (this.#headerLength < HEADER_SIZE) return taken;
     const size = this.#sizeIn(this.#header, 0);
-    if (size > HEADER_SIZE) {
+    if (size > this.#maximumSize) {
+      this.#headerLength = 0;
+      this.#startSkip(this.#header, 0, size);
+    } else if (size > HEADER_SIZE) {
       this.#startBody(size);
     } else {
       this.#headerLength = 0;
       onFrame(frameOf(this.#header, 0, Buffer.alloc(0)));
     }
     return taken;
+  }
+
+  #startSkip(header: Buffer, at: number, size: number): void {
+    this.#skip = size - HEADER_SIZE;
+    const { type, id } = frameOf(header, at, Buffer.alloc(0));
+    this.#onOversized?.({ type, id, size });
   }
 
   #startBody(size: number): void {
@@ -139,8 +173,9 @@ export class FrameDecoder {
 
   #sizeIn(bytes: Buffer, at: number): number {
     const size = bytes.readUInt32LE(at + SIZE_OFFSET);
-    if (size >= HEADER_SIZE && size <= this.#maximumSize) return size;
-    this.#failure = badSize(size, this.#maximumSize);
+    const most = this.#onOversized ? Math.max(this.#maximumSize, MAXIMUM_SKIPPED_SIZE) : this.#maximumSize;
+    if (size >= HEADER_SIZE && size <= most) return size;
+    this.#failure = badSize(size, most);
     throw this.#failure;
   }
 }

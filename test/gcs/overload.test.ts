@@ -98,3 +98,28 @@ await t.test("a property that is asked for 50 000 times in one request is told o
   });
   for (const reply of await Promise.all([asked, other])) t.match(reply, { Result: 0 });
 });
+
+await t.test("a request of 20 MiB is refused, and the bridge and its containers stay", async (t) => {
+  const { agent, host } = await startGuest(t);
+  const pid = await runSleeper(host, "c1", `${agent.directory}/c/c1`);
+  const before = privateMemory(agent.pid);
+  const header = Buffer.alloc(16);
+  header.writeUInt32LE(requestTypeOf("ModifySettings"), 0);
+  header.writeUInt32LE(20 * MIB, 4);
+  header.writeBigUInt64LE(77n, 8);
+  host.bridge.write(header);
+  for (let left = 20 * MIB - header.length; left > 0; left -= Math.min(left, MIB))
+    host.bridge.write(Buffer.alloc(Math.min(left, MIB), " "));
+  const { body } = await host.reply("ModifySettings", 77n);
+  t.match(body, { Result: 0x80070057 | 0 });
+  t.match(
+    JSON.stringify(body),
+    `a request of ${20 * MIB} bytes is refused: this guest takes ${4 * MIB} at most`,
+  );
+  const list = await host.request("GetProperties", {
+    ContainerId: "c1",
+    Query: '{"PropertyTypes":["ProcessList"]}',
+  });
+  t.equal(list.Properties, JSON.stringify({ ProcessList: [{ ProcessId: pid }] }));
+  t.ok(privateMemory(agent.pid) - before < 8 * MIB, "it was not kept");
+});

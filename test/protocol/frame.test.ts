@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import t from "tap";
 import { AgentError } from "../../src/common/errors.ts";
-import { encodeFrame, FrameDecoder, HEADER_SIZE, MAXIMUM_SIZE_FROM_HOST } from "../../src/protocol/frame.ts";
+import {
+  encodeFrame,
+  FrameDecoder,
+  HEADER_SIZE,
+  MAXIMUM_SIZE_FROM_HOST,
+  MAXIMUM_SKIPPED_SIZE,
+} from "../../src/protocol/frame.ts";
 
 interface Whole {
   type: number;
@@ -115,6 +121,33 @@ t.test("sizes at the bounds are accepted", (t) => {
   t.throws(() => encodeFrame(1, 1n, "x".repeat(MAXIMUM_SIZE_FROM_HOST)), { code: "INVALID_FRAME" });
   t.end();
 });
+
+t.test(
+  "a frame that is too large is told and passed over, however it is cut, and nothing of it is kept",
+  (t) => {
+    const large = Buffer.alloc(5000, 7);
+    large.writeUInt32LE(1, 0);
+    large.writeUInt32LE(large.length, 4);
+    large.writeBigUInt64LE(2n, 8);
+    const stream = Buffer.concat([encodeFrame(1, 1n, "a"), large, encodeFrame(1, 3n, "b"), large]);
+    for (const step of [1, 7, HEADER_SIZE, 1000, stream.length]) {
+      const seen: unknown[] = [];
+      const decoder = new FrameDecoder({ maximumSize: 1024, onOversized: (frame) => seen.push(frame) });
+      for (let at = 0; at < stream.length; at += step)
+        decoder.push(stream.subarray(at, at + step), ({ id, body }) => seen.push([id, body.toString()]));
+      const oversized = { type: 1, id: 2n, size: 5000 };
+      t.same(seen, [[1n, "a"], oversized, [3n, "b"], oversized], `in steps of ${step}`);
+      t.equal(decoder.pending, 0);
+      decoder.push(large.subarray(0, 3000), () => t.fail("a frame of its bytes"));
+      t.equal(decoder.pending, 2000, "cut short");
+    }
+    const header = Buffer.alloc(HEADER_SIZE);
+    header.writeUInt32LE(MAXIMUM_SKIPPED_SIZE + 1, 4);
+    const decoder = new FrameDecoder({ maximumSize: 1024, onOversized: () => t.fail("it is none") });
+    t.throws(() => decoder.push(header, () => {}), { code: "INVALID_FRAME" });
+    t.end();
+  },
+);
 
 t.test("after a bad size the decoder reads nothing more", (t) => {
   const decoder = new FrameDecoder({ maximumSize: 1024 });

@@ -16,7 +16,7 @@ import {
   type RequestOf,
   type ResponseOf,
 } from "../../protocol/codec.ts";
-import type { Frame } from "../../protocol/frame.ts";
+import { type Frame, MAXIMUM_SIZE_FROM_HOST, type OversizedFrame } from "../../protocol/frame.ts";
 import { describeType, kindOf, type MessageName, messageNameOf } from "../../protocol/messages.ts";
 import type { Uvm } from "../uvm/uvm.ts";
 import { BridgeConnection, type ByteStream, type Outgoing } from "./connection.ts";
@@ -61,7 +61,10 @@ export class Bridge {
     this.#session.connection = connection;
     this.#session.negotiated = false;
     try {
-      return await connection.serve((frame) => this.#onFrame(frame));
+      return await connection.serve(
+        (frame) => this.#onFrame(frame),
+        (frame) => this.#onOversized(frame),
+      );
     } finally {
       this.#waiting = connection.takeUnsent().concat(this.#waiting);
       this.#session.connection = undefined;
@@ -93,6 +96,14 @@ export class Bridge {
     if (!negotiated) this.#beginSession(frame.id);
     if (frame.id > this.#session.highestId) this.#session.highestId = frame.id;
     this.#dispatch(name, handler, frame);
+  }
+
+  #onOversized({ type, id, size }: OversizedFrame): void {
+    const error = new AgentError(
+      "INVALID_ARGUMENT",
+      `a request of ${size} bytes is refused: this guest takes ${MAXIMUM_SIZE_FROM_HOST} at most`,
+    );
+    this.#refuse({ type, id, body: Buffer.alloc(0) }, error);
   }
 
   #handlerFor(name: MessageName | undefined, negotiated: boolean): Handler<MessageName> | undefined {

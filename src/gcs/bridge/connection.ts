@@ -3,7 +3,12 @@
  * of outgoing ones it knows which the kernel has taken, so that a reconnect sends each exactly once.
  */
 import { AgentError } from "../../common/errors.ts";
-import { type Frame, FrameDecoder, MAXIMUM_SIZE_FROM_HOST } from "../../protocol/frame.ts";
+import {
+  type Frame,
+  FrameDecoder,
+  MAXIMUM_SIZE_FROM_HOST,
+  type OversizedFrame,
+} from "../../protocol/frame.ts";
 
 /** Frames kept for a reconnect are weeded out in lots of this many. */
 const FORGET_AT = 64;
@@ -53,10 +58,14 @@ export class BridgeConnection {
 
   /**
    * Reads frames until the connection ends.
+   * @param onOversized told of a request that is too large to be read; the next is read all the same
    * @returns why it ended, for the log; undefined when the host closed it between frames.
    */
-  serve(onFrame: (frame: Frame) => void): Promise<Error | undefined> {
-    const decoder = new FrameDecoder({ maximumSize: MAXIMUM_SIZE_FROM_HOST });
+  serve(
+    onFrame: (frame: Frame) => void,
+    onOversized: (frame: OversizedFrame) => void,
+  ): Promise<Error | undefined> {
+    const decoder = new FrameDecoder({ maximumSize: MAXIMUM_SIZE_FROM_HOST, onOversized });
     return new Promise((resolve) => {
       this.#stream.start({
         onData: (chunk) => {

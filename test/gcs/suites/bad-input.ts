@@ -299,7 +299,7 @@ export async function sendBadInput(t: Test, environment: GuestEnvironment): Prom
       return bytes;
     };
     const before = environment.countDescriptors?.();
-    for (const size of [0, 15, 17 * 1024 * 1024, 0xffffffff]) {
+    for (const size of [0, 15, 65 * 1024 * 1024, 0xffffffff]) {
       const { bridge } = host;
       const ended = new Promise((resolve) => bridge.once("close", resolve));
       bridge.write(header(size));
