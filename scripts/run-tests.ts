@@ -8,8 +8,9 @@ import t from "tap";
 
 /** Two processors; more would only make them wait for each other. */
 const JOBS = 2;
-/** Of one file, or of what its tests ask for by t.setTimeout(). */
+/** Of one file, and of each test in it that asks for none of its own. */
 const DEADLINE_MS = 240_000;
+const environment = { ...process.env, TAP_TIMEOUT: String(DEADLINE_MS / 1000) };
 /** Begun first, so that none of them is left for the end, when the other processor has nothing to do. */
 const LONGEST = [
   "test/package/package.test.ts",
@@ -28,5 +29,5 @@ t.jobs = JOBS;
 t.setTimeout(0);
 for (const file of files) {
   const words = [...UNSET.flatMap((name) => ["-u", name]), process.execPath, file];
-  void t.spawn("/usr/bin/env", words, { buffered: true, timeout: DEADLINE_MS }, file);
+  void t.spawn("/usr/bin/env", words, { buffered: true, timeout: DEADLINE_MS, env: environment }, file);
 }

@@ -186,7 +186,8 @@ export class Socket {
       return;
     }
     if ((events & binding.WRITABLE) !== 0) this.#flush();
-    if ((events & binding.READABLE) !== 0 && this.#reading) this.#read();
+    // The owner may have closed it meanwhile.
+    if ((events & binding.READABLE) !== 0 && this.#reading && this.#fd >= 0) this.#read();
   }
 
   /** libuv reports any error of the socket as EBADF and stops watching; the socket knows which it is. */
@@ -199,6 +200,15 @@ export class Socket {
       return;
     }
     this.#fail(binding.systemError("poll", -events));
+  }
+
+  /** What arrived before the peer closed its end is still to be read. */
+  #readRest(): void {
+    while (this.#reading && this.#fd >= 0) {
+      const got = binding.receive(this.#fd, slab, 0, slab.length);
+      if (got <= 0) return;
+      this.onData?.(slab.subarray(0, got));
+    }
   }
 
   #read(): void {
@@ -289,6 +299,8 @@ export class Socket {
 
   #fail(error: NodeJS.ErrnoException): void {
     if (this.#failed) return;
+    this.#readRest();
+    if (this.#fd < 0) return;
     this.#failed = true;
     this.#watch(false);
     this.#dropQueue(error);

@@ -16,7 +16,8 @@ test("a Node that a test starts has no options that the test did not give it", (
 
 test("a file fails by an assertion, by an error, by its end, and by having no tests", (t) => {
   const directory = t.testdir({
-    "good.test.ts": 'import { test } from "tap";\ntest("good", async (t) => t.ok(true));\n',
+    "good.test.ts":
+      'import { test } from "tap";\ntest("good", async (t) => t.equal(process.env.TAP_TIMEOUT, "240"));\n',
     "assertion.test.ts": 'import { test } from "tap";\ntest("bad", async (t) => t.ok(false));\n',
     "error.test.ts": 'import "tap";\nthrow new Error("thrown");\n',
     "end.test.ts": 'import { test } from "tap";\ntest("ends", async () => process.exit(3));\n',

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { CleanupStack } from "../../common/cleanup.ts";
 import { AgentError, describeError } from "../../common/errors.ts";
+import { makeDirectories } from "../../common/make-directories.ts";
 import { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { type CgroupLayout, detectCgroupLayout } from "../../linux/cgroups/layout.ts";
 import { removeFlatDirectory } from "../../linux/remove.ts";
@@ -208,7 +209,7 @@ export class OciRuntime implements Runtime {
 
   #filesDirectory(): string {
     const { filesDirectory } = this.#options;
-    if (!existsSync(filesDirectory)) mkdirSync(filesDirectory, { recursive: true, mode: 0o700 });
+    if (!existsSync(filesDirectory)) makeDirectories(filesDirectory, 0o700);
     return filesDirectory;
   }
 

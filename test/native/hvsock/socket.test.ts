@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readSync, renameSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
 import {
@@ -259,4 +259,44 @@ test("a thousand connections leave no fd behind", async (t) => {
   }
   listener.close();
   t.equal(countFds(), before);
+});
+
+test("an owner that closes when a write fails, or when it drains, is called no more", async (t) => {
+  const [mine, theirs] = socketPair();
+  const socket = new Socket(mine);
+  const heard: string[] = [];
+  const ended = Promise.withResolvers<string | undefined>();
+  socket.onData = (bytes) => heard.push(bytes.toString());
+  socket.onError = ({ code }) => {
+    socket.close();
+    ended.resolve(code);
+  };
+  socket.resume();
+  socket.write(Buffer.alloc(4 * 1024 * 1024));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.ok(socket.queuedBytes > 0, "it waits for room");
+  writeSync(theirs, "last words");
+  closeFd(theirs);
+  t.match(await ended.promise, /^E(PIPE|CONNRESET)$/);
+  t.same(heard, ["last words"], "what had arrived before is read");
+
+  const [own, other] = socketPair();
+  const drained = new Socket(own, { highWaterMark: 1 });
+  drained.onData = () => t.fail("it was closed");
+  const closed = Promise.withResolvers<void>();
+  drained.onDrain = () => {
+    drained.close();
+    closed.resolve();
+  };
+  drained.resume();
+  drained.write(Buffer.alloc(300 * 1024));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.ok(drained.queuedBytes > 0, "it waits for room");
+  // Room to write and bytes to read are told by one event.
+  readSync(other, Buffer.alloc(1024 * 1024));
+  writeSync(other, "too late");
+  await closed.promise;
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(drained.fd, -1);
+  closeFd(other);
 });
