@@ -1,7 +1,10 @@
 /** The byte streams a bridge can run over: a socket that was dialled, or standard input and output. */
 import { Socket } from "../../native/hvsock/index.ts";
 import type { Connection } from "../stdio/transport.ts";
-import { type ByteStream, MOST_OWED } from "./bridge/connection.ts";
+import type { ByteStream } from "./bridge/connection.ts";
+
+/** Bytes that a host may leave unread before no more of its requests are read. */
+const MOST_OWED = 4 * 1024 * 1024;
 
 export function socketStream(connection: Connection): ByteStream {
   const socket = new Socket(connection.release(), { highWaterMark: MOST_OWED });

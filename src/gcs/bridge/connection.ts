@@ -13,9 +13,6 @@ import {
 /** Frames kept for a reconnect are weeded out in lots of this many. */
 const FORGET_AT = 64;
 
-/** Bytes that a host may leave unread before no more of its requests are read. */
-export const MOST_OWED = 4 * 1024 * 1024;
-
 export interface ByteStreamHandlers {
   /** Must use the chunk up before it returns. */
   onData(chunk: Buffer): void;
@@ -32,7 +29,7 @@ export interface ByteStream {
   /** Stops reading until resume(). */
   pause(): void;
   resume(): void;
-  /** @returns false when {@link MOST_OWED} bytes wait for the host to read: the bytes are taken all the same. */
+  /** @returns false when too much waits for the host to read: the bytes are taken all the same. */
   write(bytes: Buffer): boolean;
   /** Bytes handed to the kernel so far. */
   readonly bytesSent: number;
