@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readFileSync, readSync, unlinkSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, unlinkSync } from "node:fs";
 import { basename } from "node:path";
 import type { SpawnOptions } from "../../../native/hvsock/index.ts";
 import { settlesWithin } from "../../common/deadline.ts";
@@ -38,6 +38,8 @@ export interface CallOptions {
 
 /** Longest output of a call that is read: the state of many containers. */
 const maximumOutput = 4 * 1024 * 1024;
+/** Bytes of its log that are read, the last ones. */
+const maximumLog = 64 * 1024;
 
 /** A killed call that sits in the kernel is waited for no longer than this. */
 const killedGraceMs = 5000;
@@ -81,7 +83,7 @@ export class RuntimeCommand {
         noHostSockets: options.noHostSockets ?? false,
       });
       const status = await this.#withDeadline(what, process, options.deadlineMs);
-      const said = output === undefined ? "" : readBounded(output);
+      const said = output === undefined ? "" : readBounded(output, maximumOutput);
       if (status.code === 0) return said;
       const failure = explainFailure(readLog(log), said, options.starts);
       const code = exitCodeOf(status);
@@ -128,23 +130,32 @@ function openUnlinked(path: string): number {
   return fd;
 }
 
-function readBounded(fd: number): string {
-  const bytes = Buffer.allocUnsafe(Math.min(fstatSync(fd).size, maximumOutput));
+/** @param from where in the file to begin, in bytes */
+function readBounded(fd: number, most: number, from = 0): string {
+  const bytes = Buffer.allocUnsafe(Math.min(fstatSync(fd).size - from, most));
   let length = 0;
   while (length < bytes.length) {
-    const count = readSync(fd, bytes, length, bytes.length - length, length);
+    const count = readSync(fd, bytes, length, bytes.length - length, from + length);
     if (count === 0) break;
     length += count;
   }
   return bytes.toString("utf8", 0, length);
 }
 
-/** @returns "" when the runtime failed before it opened its log. */
+/** The end of it, from a line's begin: a runtime says last why it ends. @returns "" when it failed before it opened its log. */
 function readLog(path: string): string {
+  let fd: number;
   try {
-    return readFileSync(path, "utf8");
+    fd = openSync(path, "r");
   } catch (error) {
     if (isSystemError(error, "ENOENT")) return "";
     throw error;
+  }
+  try {
+    const from = Math.max(0, fstatSync(fd).size - maximumLog);
+    const text = readBounded(fd, maximumLog, from);
+    return from === 0 ? text : text.slice(text.indexOf("\n") + 1);
+  } finally {
+    closeSync(fd);
   }
 }

@@ -74,6 +74,20 @@ export const failures: Record<string, Member> = {
     context.warnings.length = 0;
   },
 
+  async "of a runtime's log the end is read, however long it is"(t, context) {
+    const log = 'for word; do [ "$last" = --log ] && log=$word; last=$word; done';
+    const error = '{"level":"error","msg":"the reason at the end"}';
+    const script = `${log}; truncate -s 300M "$log"; printf '\\n%s\\n' '${error}' >> "$log"; exit 1`;
+    const runtime = context.newRuntime(fakeRuntime(context, script));
+    const before = process.memoryUsage.rss();
+    await t.rejects(runtime.createContainer("long", context.bundle()), {
+      message: /: the reason at the end/,
+    });
+    t.ok(process.memoryUsage.rss() - before < 64 * 1024 * 1024, "it is not read whole");
+    t.same(context.files(), []);
+    context.warnings.length = 0;
+  },
+
   async "a runtime that hangs is killed with all it started"(t, context) {
     const script = `${readArguments}\nif [ "$command" = create ]; then sleep 1000 & echo $! > ${context.directory}/child; wait; fi`;
     const runtime = context.newRuntime(fakeRuntime(context, script), 500);
