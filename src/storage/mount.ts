@@ -7,6 +7,9 @@ import { type DirectoryHandle, makeRemovableDirectories, openDirectory } from ".
 import { mount as mountCall, unmount, unmountFlags } from "../linux/libc.ts";
 import { parseMountOptions } from "./mount-options.ts";
 
+/** Bytes of a file system's own options: mount(2) takes one page, the terminating NUL included, and cuts off what is more. */
+export const MAXIMUM_OPTIONS = 4096 - 1;
+
 export interface MountRequest {
   readonly source: string;
   /** Absolute; made when missing. */
@@ -32,12 +35,14 @@ export function checkPath(path: string, field: string): void {
 
 /**
  * Mounts onto the very directory that the path leads to, which it must do without a link.
- * @throws AgentError INVALID_ARGUMENT, MOUNT_FAILED; then nothing is left behind.
+ * @throws AgentError INVALID_ARGUMENT (also for options that are longer than the kernel takes), MOUNT_FAILED; then
+ *   nothing is left behind.
  */
 export async function mount(request: MountRequest): Promise<Mounted> {
   const { source, target, type, options } = request;
   checkPath(target, "mount target");
   const { flags, propagation, data } = parseMountOptions(options);
+  checkWords({ source, type, data }, target);
   const undo = new CleanupStack();
   const directories = await makeRemovableDirectories(target, 0o755);
   undo.push(`remove ${target}`, () => directories.remove());
@@ -64,6 +69,21 @@ export async function mount(request: MountRequest): Promise<Mounted> {
   } catch (cause) {
     await undo.run();
     throw new AgentError("MOUNT_FAILED", `cannot mount ${type} ${source} on ${target}`, { cause });
+  }
+}
+
+/** What the kernel would be given only a part of, and do something else with success. */
+function checkWords(words: Readonly<Record<string, string>>, target: string): void {
+  for (const [name, text] of Object.entries(words)) {
+    if (text.includes("\0"))
+      throw new AgentError("INVALID_ARGUMENT", `the ${name} of the mount on ${target} has a NUL character`);
+    const bytes = Buffer.byteLength(text);
+    if (bytes > MAXIMUM_OPTIONS) {
+      throw new AgentError(
+        "INVALID_ARGUMENT",
+        `the ${name === "data" ? "options" : name} of the mount on ${target} are ${bytes} bytes; the kernel takes ${MAXIMUM_OPTIONS} at most`,
+      );
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { CleanupStack } from "../common/cleanup.ts";
 import { AgentError } from "../common/errors.ts";
 import { makeRemovableDirectories } from "../linux/directories.ts";
 import { mount as mountCall, mountFlags } from "../linux/libc.ts";
-import { checkPath, type Mounted, mount } from "./mount.ts";
+import { checkPath, MAXIMUM_OPTIONS, type Mounted, mount } from "./mount.ts";
 
 export interface OverlayRequest {
   readonly target: string;
@@ -16,8 +16,6 @@ export interface OverlayRequest {
   readonly scratchBytes?: number | undefined;
 }
 
-/** mount(2) takes one page of options, the terminating NUL included, and cuts off what is more. */
-const MAXIMUM_OPTIONS = 4096 - 1;
 /** An inode of a tmpfs takes about 1 KiB of kernel memory; ordinary trees have fewer than one for this many bytes. */
 const BYTES_PER_INODE = 8192;
 const LEAST_INODES = 1024;

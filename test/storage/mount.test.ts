@@ -98,3 +98,22 @@ await t.test("a failed mount leaves nothing", async (t) => {
   t.same(mounts(root), []);
   t.equal(openFds(), fds);
 });
+
+await t.test("options that the kernel would cut are refused, not mounted as something else", async (t) => {
+  const { root } = world(t);
+  for (const name of ["a", "b"]) mkdirSync(`${root}/${name}`);
+  const fds = openFds();
+  const long = { source: "overlay", target: `${root}/union`, type: "overlay" };
+  const lower = (count: number) => `lowerdir=${Array.from({ length: count }, () => `${root}/a`).join(":")}`;
+  await t.rejects(mount({ ...long, options: [lower(300)] }), {
+    code: "INVALID_ARGUMENT",
+    message: /the options of the mount on .*union are \d{5,} bytes; the kernel takes 4095 at most/,
+  });
+  for (const request of [
+    { ...tmpfs(`${root}/x`), options: ["size=64k\0,mode=777"] },
+    { ...tmpfs(`${root}/x`), source: "no\0ne" },
+    { ...tmpfs(`${root}/x`), type: "tmpfs\0" },
+  ])
+    await t.rejects(mount(request), { code: "INVALID_ARGUMENT", message: /has a NUL character/ });
+  t.same([readdirSync(root).toSorted(), mounts(root), openFds()], [["a", "b"], [], fds]);
+});
