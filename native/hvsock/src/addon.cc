@@ -56,6 +56,12 @@ std::string StringArgument(const Napi::CallbackInfo& info, size_t index, const c
   return info[index].As<Napi::String>().Utf8Value();
 }
 
+std::string TextArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  std::string text = StringArgument(info, index, name);
+  if (text.find('\0') == std::string::npos) return text;
+  throw Napi::TypeError::New(info.Env(), std::string(name) + " must not hold NUL bytes");
+}
+
 bool BooleanArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
   if (!info[index].IsBoolean()) throw Napi::TypeError::New(info.Env(), std::string(name) + " must be a boolean");
   return info[index].As<Napi::Boolean>().Value();

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <new>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -40,19 +41,31 @@ int64_t IntegerArgument(const Napi::CallbackInfo& info, size_t index, const char
 int FdArgument(const Napi::CallbackInfo& info, size_t index, const char* name = "fd");
 int OptionalFdArgument(const Napi::CallbackInfo& info, size_t index, const char* name);  // -1 for none
 std::string StringArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
+std::string TextArgument(const Napi::CallbackInfo& info, size_t index, const char* name);  // without a NUL
 bool BooleanArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 
 Napi::Value FdPair(Napi::Env env, UniqueFd first, UniqueFd second);
 
-// Adds a function whose SystemCallErrors become JavaScript errors.
+// Does the work; whatever C++ exception comes of it becomes a JavaScript error: none may cross N-API's border.
+template <typename Work>
+auto Guard(Napi::Env env, Work work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const SystemCallError& failure) {
+    throw SystemError(env, failure.Call(), failure.Error());
+  } catch (const std::bad_alloc&) {
+    throw SystemError(env, "malloc", ENOMEM);
+  } catch (const std::exception& failure) {
+    throw Napi::Error::New(env, failure.what());
+  }
+}
+
 template <Napi::Value (*implementation)(const Napi::CallbackInfo&)>
 Napi::Value Guarded(const Napi::CallbackInfo& info) {
-  try {
-    return implementation(info);
-  } catch (const SystemCallError& failure) {
-    throw SystemError(info.Env(), failure.Call(), failure.Error());
-  }
+  return Guard(info.Env(), [&] { return implementation(info); });
 }
 
 template <Napi::Value (*implementation)(const Napi::CallbackInfo&)>

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <limits>
 
 #include "addon.h"
@@ -38,8 +39,11 @@ std::vector<UniqueFd> DuplicatesArgument(const Info& info, size_t index, const c
       fds.emplace_back();
       continue;
     }
-    if (!item.IsNumber()) throw Napi::TypeError::New(info.Env(), std::string(name) + " must hold fds or null");
-    fds.push_back(Duplicate(item.As<Napi::Number>().Int32Value()));
+    double fd = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
+    if (std::trunc(fd) != fd || fd < 0 || fd > std::numeric_limits<int>::max()) {
+      throw Napi::TypeError::New(info.Env(), std::string(name) + " must hold fds or null");
+    }
+    fds.push_back(Duplicate(static_cast<int>(fd)));
   }
   return fds;
 }
@@ -52,7 +56,7 @@ Napi::Value SpawnChild(const Info& info) {
   request->candidates = StringsArgument(info, 0, "candidates");
   request->arguments = StringsArgument(info, 1, "args");
   request->environment = StringsArgument(info, 2, "env");
-  request->working_directory = StringArgument(info, 3, "cwd");
+  request->working_directory = TextArgument(info, 3, "cwd");
   std::vector<UniqueFd> stdio = DuplicatesArgument(info, 4, "stdio");
   if (stdio.size() != request->stdio.size()) throw Napi::TypeError::New(env, "stdio must have three elements");
   std::move(stdio.begin(), stdio.end(), request->stdio.begin());
@@ -62,7 +66,6 @@ Napi::Value SpawnChild(const Info& info) {
   auto callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(FunctionArgument(info, 8, "callback")));
 
   std::shared_ptr<MainLoop> loop = Data(env).loop;
-  loop->Hold();
   SpawnInBackground(std::move(request), loop, [env, loop, callback](SpawnResult result) {
     loop->Unhold();
     Napi::HandleScope scope(env);
@@ -73,6 +76,7 @@ Napi::Value SpawnChild(const Info& info) {
     CallBack(env, *callback,
              {env.Null(), Napi::Number::New(env, result.pid), Napi::Number::New(env, result.pidfd.Release())});
   });
+  loop->Hold();
   return env.Undefined();
 }
 

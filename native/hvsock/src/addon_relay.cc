@@ -36,12 +36,10 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
     status_ = std::make_shared<RelayStatus>();
     std::shared_ptr<MainLoop> loop = Data(env).loop;
     auto listener = [this, env, loop](RelayEvent event) { loop->Post([this, env, event] { Happened(env, event); }); };
-    try {
+    Guard(env, [&] {
       auto relay = std::make_unique<Relay>(UniqueFd(source), UniqueFd(sink), options, status_, std::move(listener));
       id_ = RelayEngine::Get().Add(std::move(relay));
-    } catch (const SystemCallError& failure) {
-      throw SystemError(env, failure.Call(), failure.Error());
-    }
+    });
     Data(env).relays.insert(id_);
     Ref();  // until kClosed
     Hold(env, true);

@@ -10,11 +10,8 @@ namespace {
 // callback(error | null, null | {mode, owner, size, bytes}); null: there is no such file
 Napi::Value ReadFileInRoot(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  std::string root = StringArgument(info, 0, "root");
-  std::string path = StringArgument(info, 1, "path");
-  for (const std::string& text : {root, path}) {
-    if (text.find('\0') != std::string::npos) throw Napi::TypeError::New(env, "root and path must not hold NUL bytes");
-  }
+  std::string root = TextArgument(info, 0, "root");
+  std::string path = TextArgument(info, 1, "path");
   auto maximum = static_cast<size_t>(IntegerArgument(info, 2, "maximum", 0, std::numeric_limits<int>::max()));
   // Freed on this thread only, or not at all when the loop has closed before the kernel answers.
   auto* callback = new Napi::FunctionReference(Napi::Persistent(FunctionArgument(info, 3, "callback")));
@@ -37,7 +34,13 @@ Napi::Value ReadFileInRoot(const Napi::CallbackInfo& info) {
     made.Set("bytes", Napi::Buffer<char>::Copy(env, file.bytes.data(), file.bytes.size()));
     CallBack(env, *owned, {env.Null(), made});
   });
-  ReadInRoot(std::move(root), std::move(path), maximum, Data(env).loop, done);
+  try {
+    ReadInRoot(std::move(root), std::move(path), maximum, Data(env).loop, done);
+  } catch (...) {
+    delete done;
+    delete callback;
+    throw;
+  }
   return env.Undefined();
 }
 

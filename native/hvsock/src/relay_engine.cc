@@ -8,9 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <climits>
-#include <csignal>
-#include <thread>
 
+#include "detached_thread.h"
 #include "system_call_error.h"
 
 namespace hvsock {
@@ -36,14 +35,7 @@ RelayEngine::RelayEngine()
   event.events = EPOLLIN;
   event.data.u64 = 0;
   if (epoll_ctl(epoll_.Get(), EPOLL_CTL_ADD, wake_.Get(), &event) == -1) ThrowErrno("epoll_ctl");
-  // The new thread inherits the mask: signals are the main thread's business, and splice() to a socket whose
-  // peer is gone may raise SIGPIPE.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread([this] { Run(); }).detach();
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  StartDetached([this] { Run(); });
 }
 
 RelayEngine::Id RelayEngine::Add(std::unique_ptr<Relay> relay) {

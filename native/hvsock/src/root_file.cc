@@ -7,10 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
-#include <system_error>
-#include <thread>
 
+#include "detached_thread.h"
 #include "system_call_error.h"
 #include "unique_fd.h"
 
@@ -85,19 +83,7 @@ void ReadInRoot(std::string root, std::string path, size_t maximum, std::shared_
       delete done;
     });
   };
-  // Signals are the main thread's.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    std::thread(std::move(work)).detach();
-  } catch (const std::system_error&) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    delete done;
-    throw SystemCallError("pthread_create", EAGAIN);
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  StartDetached(std::move(work));
 }
 
 }  // namespace hvsock

@@ -9,10 +9,10 @@
 #include <sys/wait.h>
 
 #include <condition_variable>
-#include <csignal>
 #include <deque>
-#include <thread>
+#include <new>
 
+#include "detached_thread.h"
 #include "host_socket_filter.h"
 #include "system_call_error.h"
 
@@ -119,20 +119,6 @@ class Stack {
   void* base_;
 };
 
-// A signal handler of ours must not run in the child while it shares our memory.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
 struct Job {
   std::unique_ptr<SpawnRequest> request;
   std::shared_ptr<MainLoop> loop;
@@ -154,8 +140,7 @@ class SpawnThread {
 
  private:
   SpawnThread() {
-    AllSignalsBlocked blocked;  // the new thread inherits it: signals are the main thread's business
-    std::thread([this] { Run(); }).detach();
+    StartDetached([this] { Run(); });
   }
 
   [[noreturn]] void Run() {
@@ -168,6 +153,9 @@ class SpawnThread {
       } catch (const SystemCallError& failure) {
         result->error = failure.Error();
         result->step = failure.Call();
+      } catch (const std::bad_alloc&) {
+        result->error = ENOMEM;
+        result->step = "spawn";
       }
       // The duplicates of the child's descriptors are closed before anyone hears of the child: a reader waits
       // for the end of file of exactly these.
@@ -204,6 +192,7 @@ SpawnResult Spawn(const SpawnRequest& request) {
   int pidfd = -1;
   pid_t pid;
   {
+    // A signal handler of ours must not run in the child while it shares our memory.
     AllSignalsBlocked blocked;
     pid = clone(RunChild, stack.Top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
   }
