@@ -1,9 +1,9 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { AgentError, describeError } from "../../common/errors.ts";
 
-import { call, callJson, isAbsent } from "./client.ts";
+import { callJson, isAbsent } from "./client.ts";
 import { listen, readBody, readBytes, reply } from "./http.ts";
 import type { KeeperHandle } from "./keeper-handle.ts";
 import { readRecord } from "./keeper-record.ts";
@@ -11,6 +11,7 @@ import { Keepers } from "./keepers.ts";
 import { limits } from "./limits.ts";
 import { request as httpRequest } from "./node-http.ts";
 import { lockFile, prepareStateDirectory, serviceSocket } from "./paths.ts";
+import { ServiceLock } from "./service-lock.ts";
 import { checkSystemName, pathParts } from "./system-name.ts";
 
 /**
@@ -19,27 +20,32 @@ import { checkSystemName, pathParts } from "./system-name.ts";
  */
 export class Daemon {
   readonly socketPath: string;
-  readonly #stateDirectory: string;
   readonly #keepers: Keepers;
   /** Ids whose systems are being created. */
   readonly #reserved = new Set<string>();
+  readonly #lock: ServiceLock;
   #server: Server | undefined;
 
   /** @throws AgentError INVALID_STATE when another one runs, SYSTEM_CALL_FAILED */
   static async start(stateDirectory: string): Promise<Daemon> {
     await prepareStateDirectory(stateDirectory);
-    await takeLock(stateDirectory);
-    const daemon = new Daemon(stateDirectory);
-    await daemon.#keepers.find();
-    daemon.#server = await listen(daemon.socketPath, {
-      request: (request, response, url) => daemon.#request(request, response, url),
-      upgrade: (request, socket, url) => daemon.#upgrade(request, socket, url),
-    });
-    return daemon;
+    const lock = await ServiceLock.take(lockFile(stateDirectory));
+    const daemon = new Daemon(stateDirectory, lock);
+    try {
+      await daemon.#keepers.find();
+      daemon.#server = await listen(daemon.socketPath, {
+        request: (request, response, url) => daemon.#request(request, response, url),
+        upgrade: (request, socket, url) => daemon.#upgrade(request, socket, url),
+      });
+      return daemon;
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
   }
 
-  private constructor(stateDirectory: string) {
-    this.#stateDirectory = stateDirectory;
+  private constructor(stateDirectory: string, lock: ServiceLock) {
+    this.#lock = lock;
     this.socketPath = serviceSocket(stateDirectory);
     this.#keepers = new Keepers(stateDirectory);
   }
@@ -49,7 +55,7 @@ export class Daemon {
     this.#server?.close();
     this.#server?.closeAllConnections();
     await rm(this.socketPath, { force: true });
-    await rm(lockFile(this.#stateDirectory), { force: true });
+    await this.#lock.release();
   }
 
   async #request(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
@@ -196,24 +202,4 @@ async function passTo(
   response.once("close", () => passed.destroy());
   passed.end(body.length === 0 ? undefined : body);
   await promise;
-}
-
-async function takeLock(stateDirectory: string): Promise<void> {
-  const file = lockFile(stateDirectory);
-  const socket = serviceSocket(stateDirectory);
-  const isServed = await call(socket, "GET", "/systems").then(
-    (response) => {
-      response.resume();
-      return true;
-    },
-    () => false,
-  );
-  if (isServed) {
-    const pid = await readFile(file, "utf8").catch(() => "?");
-    throw new AgentError(
-      "INVALID_STATE",
-      `a compute service runs already (process ${pid.trim()}) at ${socket}`,
-    );
-  }
-  await writeFile(file, `${process.pid}\n`, { mode: 0o600 });
 }
