@@ -37,6 +37,12 @@ const FIGURES: readonly Figure[] = [
     name: "MAXIMUM_SIZE_FROM_HOST",
   },
   {
+    says: "67 108 864 (64 MiB)",
+    value: 64 * MIB,
+    source: "src/protocol/frame.ts",
+    name: "MAXIMUM_SKIPPED_SIZE",
+  },
+  {
     says: "65 536 (64 KiB)",
     value: 65_536,
     source: "src/protocol/frame.ts",
