@@ -1,9 +1,9 @@
 /** After many processes and containers everything is as it was: descriptors, processes, cgroups, mounts, memory. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import t from "tap";
-import { type Agent, privateMemory, startAgent } from "../helpers/agent.ts";
+import { type Agent, privateMemory } from "../helpers/agent.ts";
 import { createBody, execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
-import { RawHost } from "../helpers/raw-host.ts";
+import { startGuest } from "../helpers/guest.ts";
 
 const FOREVER = 0xffffffff;
 
@@ -36,13 +36,7 @@ async function inTurns(count: number, atOnce: number, work: (index: number) => P
 }
 
 await t.test("hundreds of processes of each kind, and containers", { timeout: 230_000 }, async (t) => {
-  const agent = startAgent(["--loglevel", "info"]);
-  const host = new RawHost(agent.prefix);
-  t.teardown(async () => {
-    await host.close();
-    await agent.stop();
-  });
-  await host.accept();
+  const { agent, host } = await startGuest(t, ["--loglevel", "info"]);
   await host.negotiate();
   const initPid = await runSleeper(host, "keeper", `${agent.directory}/c/keeper`);
 

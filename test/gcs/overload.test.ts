@@ -3,24 +3,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import t, { type Test } from "tap";
 import { encodeFrame } from "../../src/protocol/frame.ts";
 import { requestTypeOf } from "../../src/protocol/messages.ts";
-import { type Agent, privateMemory, startAgent } from "../helpers/agent.ts";
+import { privateMemory } from "../helpers/agent.ts";
 import { runSleeper } from "../helpers/gcs-requests.ts";
-import { RawHost } from "../helpers/raw-host.ts";
+import { type Guest, startGuest } from "../helpers/guest.ts";
+import type { RawHost } from "../helpers/raw-host.ts";
 
 const MIB = 1024 * 1024;
 const MOST_REQUESTS = 50_000;
 const FIRST_ID = 100_000n;
 
-async function startGuest(t: Pick<Test, "teardown">): Promise<{ agent: Agent; host: RawHost }> {
-  const agent = startAgent(["--loglevel", "error"]);
-  const host = new RawHost(agent.prefix);
-  t.teardown(async () => {
-    await host.close();
-    await agent.stop();
-  });
-  await host.accept();
-  await host.negotiate();
-  return { agent, host };
+async function negotiatedGuest(t: Pick<Test, "teardown">): Promise<Guest> {
+  const guest = await startGuest(t, ["--loglevel", "error"]);
+  await guest.host.negotiate();
+  return guest;
 }
 
 /** Asks for what there is not, without reading an answer, until the agent takes no more. @returns how often */
@@ -44,7 +39,7 @@ await t.test(
     timeout: 120_000,
   },
   async (t) => {
-    const { agent, host } = await startGuest(t);
+    const { agent, host } = await negotiatedGuest(t);
     const before = privateMemory(agent.pid);
     const asked = await ask(host);
     t.ok(asked < MOST_REQUESTS, `it stopped at ${asked} requests`);
@@ -64,7 +59,7 @@ await t.test(
     timeout: 120_000,
   },
   async (t) => {
-    const { agent, host } = await startGuest(t);
+    const { agent, host } = await negotiatedGuest(t);
     const pid = await runSleeper(host, "c1", `${agent.directory}/c/c1`);
     await ask(host);
     process.kill(pid, "SIGKILL");
@@ -85,7 +80,7 @@ await t.test(
 );
 
 await t.test("a property that is asked for 50 000 times in one request is told once", async (t) => {
-  const { agent, host } = await startGuest(t);
+  const { agent, host } = await negotiatedGuest(t);
   await runSleeper(host, "c1", `${agent.directory}/c/c1`);
   const PropertyTypes = Array.from({ length: 50_000 }, () => "Statistics");
   const asked = host.request("GetProperties", {
@@ -100,7 +95,7 @@ await t.test("a property that is asked for 50 000 times in one request is told o
 });
 
 await t.test("a request of 20 MiB is refused, and the bridge and its containers stay", async (t) => {
-  const { agent, host } = await startGuest(t);
+  const { agent, host } = await negotiatedGuest(t);
   const pid = await runSleeper(host, "c1", `${agent.directory}/c/c1`);
   const before = privateMemory(agent.pid);
   const header = Buffer.alloc(16);

@@ -1,9 +1,9 @@
 /** What happens to requests when the connection to the host goes away and comes back. */
-import t, { type Test } from "tap";
+import t from "tap";
 import { requestTypeOf } from "../../src/protocol/messages.ts";
-import { type Agent, startAgent } from "../helpers/agent.ts";
 import { createBody, executeBody, runSleeper } from "../helpers/gcs-requests.ts";
-import { RawHost } from "../helpers/raw-host.ts";
+import { startGuest } from "../helpers/guest.ts";
+import type { RawHost } from "../helpers/raw-host.ts";
 
 const FOREVER = 0xffffffff;
 
@@ -17,18 +17,6 @@ async function exitOf(pid: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new Error(`process ${pid} did not exit`);
-}
-
-/** An agent and a host that it has dialled; nothing is negotiated yet. Both end with the test. */
-async function startGuest(t: Pick<Test, "teardown">): Promise<{ agent: Agent; host: RawHost }> {
-  const agent = startAgent();
-  const host = new RawHost(agent.prefix);
-  t.teardown(async () => {
-    await host.close();
-    await agent.stop();
-  });
-  await host.accept();
-  return { agent, host };
 }
 
 function sendNegotiate(host: RawHost, id: bigint): void {

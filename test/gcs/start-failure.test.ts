@@ -13,9 +13,8 @@ import {
 import t from "tap";
 import type { ErrorCode } from "../../src/common/errors.ts";
 import { errorFromResponse, HResult, toSigned } from "../../src/protocol/hresult.ts";
-import { startAgent } from "../helpers/agent.ts";
 import { createBody, execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
-import { RawHost } from "../helpers/raw-host.ts";
+import { startGuest } from "../helpers/guest.ts";
 import { copyRootfs } from "../helpers/rootfs.ts";
 
 const code = (name: keyof typeof HResult) => toSigned(HResult[name]);
@@ -47,14 +46,8 @@ function replace(path: string, make = (at: string): unknown => writeFileSync(at,
 }
 
 await t.test("processes that cannot be started", { timeout: 180_000 }, async (t) => {
-  const agent = startAgent();
-  const host = new RawHost(agent.prefix);
-  await host.accept();
+  const { agent, host } = await startGuest(t);
   await host.negotiate();
-  t.teardown(async () => {
-    await host.close();
-    await agent.stop();
-  });
   const rootfs = copyRootfs(`${agent.directory}/root`);
   chmodSync(rootfs, 0o755);
   writeFileSync(`${rootfs}/plain`, "x");

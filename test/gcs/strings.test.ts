@@ -5,21 +5,14 @@ import { detectCgroupLayout } from "../../src/linux/cgroups/layout.ts";
 import { encodeFrame } from "../../src/protocol/frame.ts";
 import { HResult, toSigned } from "../../src/protocol/hresult.ts";
 import { requestTypeOf } from "../../src/protocol/messages.ts";
-import { startAgent } from "../helpers/agent.ts";
 import { createBody, execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
-import { RawHost } from "../helpers/raw-host.ts";
+import { startGuest } from "../helpers/guest.ts";
 
 const code = (name: keyof typeof HResult) => toSigned(HResult[name]);
 
 await t.test("names and texts", { timeout: 180_000 }, async (t) => {
-  const agent = startAgent();
-  const host = new RawHost(agent.prefix);
-  await host.accept();
+  const { agent, host } = await startGuest(t);
   await host.negotiate();
-  t.teardown(async () => {
-    await host.close();
-    await agent.stop();
-  });
   const bundle = (id: string) => `${agent.directory}/c/${id}`;
   const pid = await runSleeper(host, "plain", bundle("plain"));
 

@@ -32,10 +32,19 @@ void CallBack(Napi::Env env, const Napi::FunctionReference& function, const std:
   }
 }
 
+bool IsIntegerWithin(double value, int64_t low, int64_t high) {
+  return std::trunc(value) == value && value >= static_cast<double>(low) && value <= static_cast<double>(high);
+}
+
+std::string WithoutNul(Napi::Env env, std::string text, const char* name) {
+  if (text.find('\0') == std::string::npos) return text;
+  throw Napi::TypeError::New(env, std::string(name) + " must not hold NUL bytes");
+}
+
 int64_t IntegerArgument(const Napi::CallbackInfo& info, size_t index, const char* name, int64_t low, int64_t high) {
   if (!info[index].IsNumber()) throw Napi::TypeError::New(info.Env(), std::string(name) + " must be a number");
   double value = info[index].As<Napi::Number>().DoubleValue();
-  if (std::trunc(value) != value || value < static_cast<double>(low) || value > static_cast<double>(high)) {
+  if (!IsIntegerWithin(value, low, high)) {
     throw Napi::RangeError::New(info.Env(), std::string(name) + " must be an integer from " + std::to_string(low) +
                                                 " to " + std::to_string(high));
   }
@@ -57,9 +66,7 @@ std::string StringArgument(const Napi::CallbackInfo& info, size_t index, const c
 }
 
 std::string TextArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  std::string text = StringArgument(info, index, name);
-  if (text.find('\0') == std::string::npos) return text;
-  throw Napi::TypeError::New(info.Env(), std::string(name) + " must not hold NUL bytes");
+  return WithoutNul(info.Env(), StringArgument(info, index, name), name);
 }
 
 bool BooleanArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {

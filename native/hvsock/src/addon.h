@@ -36,12 +36,16 @@ Napi::Error SystemError(Napi::Env env, const char* call, int error);
 // exception that nobody catches there is the process's uncaught exception.
 void CallBack(Napi::Env env, const Napi::FunctionReference& function, const std::vector<napi_value>& arguments);
 
+bool IsIntegerWithin(double value, int64_t low, int64_t high);
+// The text. Throws a TypeError where it holds a NUL, at which the kernel would cut it off.
+std::string WithoutNul(Napi::Env env, std::string text, const char* name);
+
 // Arguments. All throw a TypeError or RangeError that names the argument.
 int64_t IntegerArgument(const Napi::CallbackInfo& info, size_t index, const char* name, int64_t low, int64_t high);
 int FdArgument(const Napi::CallbackInfo& info, size_t index, const char* name = "fd");
 int OptionalFdArgument(const Napi::CallbackInfo& info, size_t index, const char* name);  // -1 for none
 std::string StringArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
-std::string TextArgument(const Napi::CallbackInfo& info, size_t index, const char* name);  // without a NUL
+std::string TextArgument(const Napi::CallbackInfo& info, size_t index, const char* name);  // as WithoutNul
 bool BooleanArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 Napi::Function FunctionArgument(const Napi::CallbackInfo& info, size_t index, const char* name);
 

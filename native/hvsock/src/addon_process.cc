@@ -1,4 +1,3 @@
-#include <cmath>
 #include <limits>
 
 #include "addon.h"
@@ -19,11 +18,7 @@ std::vector<std::string> StringsArgument(const Info& info, size_t index, const c
   for (uint32_t i = 0; i < array.Length(); i++) {
     Napi::Value item = array[i];
     if (!item.IsString()) throw Napi::TypeError::New(info.Env(), std::string(name) + " must hold strings only");
-    std::string text = item.As<Napi::String>().Utf8Value();
-    if (text.find('\0') != std::string::npos) {
-      throw Napi::TypeError::New(info.Env(), std::string(name) + " must not hold NUL bytes");
-    }
-    strings.push_back(std::move(text));
+    strings.push_back(WithoutNul(info.Env(), item.As<Napi::String>().Utf8Value(), name));
   }
   return strings;
 }
@@ -40,7 +35,7 @@ std::vector<UniqueFd> DuplicatesArgument(const Info& info, size_t index, const c
       continue;
     }
     double fd = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
-    if (std::trunc(fd) != fd || fd < 0 || fd > std::numeric_limits<int>::max()) {
+    if (!IsIntegerWithin(fd, 0, std::numeric_limits<int>::max())) {
       throw Napi::TypeError::New(info.Env(), std::string(name) + " must hold fds or null");
     }
     fds.push_back(Duplicate(static_cast<int>(fd)));
