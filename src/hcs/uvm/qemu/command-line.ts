@@ -22,10 +22,7 @@ export interface Choices {
     | { readonly type: "vsock"; readonly cid: number };
 }
 
-/**
- * Virtual CPUs of a machine that asks for no number. An emulated second one makes no boot faster, takes a core from
- * others, and needs dearer code for what is atomic.
- */
+/** Virtual CPUs of a machine that asks for no number. An emulated second one adds no speed, only work. */
 const DEFAULT_CPUS = { kvm: 2, tcg: 1 };
 
 /** COMMAND_LINE_SIZE of Linux on x86, less the terminating NUL; what is behind it, the kernel cuts off in silence. */
@@ -41,7 +38,7 @@ export function qemuArguments(config: QemuConfig, choices: Choices): string[] {
   return [
     ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ["-machine", "q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off"],
-    acceleratorArguments(choices.accelerator, cpus),
+    acceleratorArguments(choices.accelerator),
     ["-m", `${memory}M${extraMemory(config)}`, "-smp", `${cpus}`],
     ["-kernel", config.kernel],
     config.initrd === undefined ? [] : ["-initrd", config.initrd],
@@ -63,10 +60,16 @@ export function qemuArguments(config: QemuConfig, choices: Choices): string[] {
   ].flat();
 }
 
-function acceleratorArguments(accelerator: "kvm" | "tcg", cpus: number): string[] {
+/**
+ * Emulated processors take turns on one thread (thread=single), however many there are. With a thread each, which is
+ * QEMU's default, a processor once lost its timer while the guest booted (QEMU 7.2: "rcu_preempt kthread timer wakeup
+ * didn't happen"), and the guest hung. A boot of two takes a seventh longer; what runs is not spread over this machine's
+ * processors, which needs KVM.
+ */
+function acceleratorArguments(accelerator: "kvm" | "tcg"): string[] {
   if (accelerator === "kvm") return ["-accel", "kvm", "-cpu", "host"];
   // tb-size: MiB of translated code; beyond it QEMU throws all of it away and starts anew.
-  const emulation = `tcg,thread=${cpus > 1 ? "multi" : "single"},tb-size=256`;
+  const emulation = "tcg,thread=single,tb-size=256";
   // erms makes the kernel copy with "rep movsb", which is emulated byte by byte; la57 makes a page walk a step longer.
   // fsrm (QEMU 9 has it) goes with erms: a kernel of 6.1 that sees it alone hangs in its first memmove.
   // Without them, the time from the kernel's start to the agent's is a sixth shorter.

@@ -61,13 +61,13 @@ test("real vsock takes the place of the forwarder", async (t) => {
   t.same(values(parameters, "-append"), ["console=ttyS0 panic=-1 random.trust_cpu=on nr_cpus=2"]);
 });
 
-test("an emulated machine has one processor, unless it is told otherwise", async (t) => {
+test("an emulated machine has one processor unless it is told otherwise, and one thread for all", async (t) => {
   const cpus = (config: { cpus?: number }) => {
     const parameters = qemuArguments({ kernel: "/k", ...config }, choices);
     return [values(parameters, "-smp"), values(parameters, "-accel"), values(parameters, "-append")[0]];
   };
   t.match(cpus({}), [["1"], ["tcg,thread=single,tb-size=256"], / nr_cpus=1 /]);
-  t.match(cpus({ cpus: 3 }), [["3"], ["tcg,thread=multi,tb-size=256"], / nr_cpus=3 /]);
+  t.match(cpus({ cpus: 3 }), [["3"], ["tcg,thread=single,tb-size=256"], / nr_cpus=3 /]);
 });
 
 test("disks are addressed by controller and unit, as the agent looks for them", async (t) => {
