@@ -7,7 +7,17 @@
  * The calls themselves are synchronous: in memory, as /run is, one takes a few microseconds, and a trip through the
  * thread pool a hundred.
  */
-import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, rmdirSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmdirSync,
+} from "node:fs";
 import { AgentError, describeError } from "../common/errors.ts";
 import { isSystemError } from "../common/system-error.ts";
 
@@ -38,6 +48,16 @@ export class DirectoryHandle implements Disposable {
     return new DirectoryHandle(openSync(this.path(name), DIRECTORY));
   }
 
+  /** As open(), for a name that is no text. @param path of something in this directory, by path() */
+  openRaw(path: Buffer): DirectoryHandle {
+    return new DirectoryHandle(openSync(path, DIRECTORY));
+  }
+
+  /** Which mount it is on: field mnt_id of proc_pid_fdinfo(5). */
+  get mountId(): string {
+    return /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${this.#fd}`, "utf8"))?.[1] ?? "";
+  }
+
   /** Which directory this is. The number alone is given to the next one, once this is removed. */
   get identity(): string {
     const { dev, ino, birthtimeNs } = fstatSync(this.#fd, { bigint: true });
@@ -62,10 +82,15 @@ export interface MadeDirectories {
 /**
  * Makes what is missing of a path.
  * @param path absolute, without "." and "..".
+ * @param mode of what is made, less the umask unless `exact`
  * @throws AgentError SYSTEM_CALL_FAILED naming the path, and the link or file that is in the way.
  */
-export async function makeRemovableDirectories(path: string, mode: number): Promise<MadeDirectories> {
-  const { handle, made } = walk(path, mode);
+export async function makeRemovableDirectories(
+  path: string,
+  mode: number,
+  { exact = false }: { exact?: boolean } = {},
+): Promise<MadeDirectories> {
+  const { handle, made } = walk(path, mode, exact);
   handle[Symbol.dispose]();
   const last = made.at(-1);
   return {
@@ -86,7 +111,7 @@ interface Made {
   readonly identity: string;
 }
 
-function walk(path: string, mode?: number): { handle: DirectoryHandle; made: Made[] } {
+function walk(path: string, mode?: number, exact = false): { handle: DirectoryHandle; made: Made[] } {
   const made: Made[] = [];
   let handle = DirectoryHandle.root();
   let at = "";
@@ -97,7 +122,9 @@ function walk(path: string, mode?: number): { handle: DirectoryHandle; made: Mad
       const next = handle.open(name);
       handle[Symbol.dispose]();
       handle = next;
-      if (isNew) made.push({ path: at, identity: handle.identity });
+      if (!isNew) continue;
+      made.push({ path: at, identity: handle.identity });
+      if (exact) chmodSync(handle.path(), mode);
     }
     return { handle, made };
   } catch (cause) {

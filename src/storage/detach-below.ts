@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { unmount, unmountFlags } from "../linux/libc.ts";
+import { parseMountinfo } from "../linux/mountinfo.ts";
 
 /**
  * Takes every mount below a directory out of sight, innermost first, whether it is used or not: for the end of what
@@ -16,16 +17,10 @@ export async function detachBelow(directory: string): Promise<unknown[]> {
   return failures;
 }
 
-/** Field 5 of each line, with blanks escaped as octal: proc_pid_mountinfo(5). The latest mount comes first. */
+/** The latest mount comes first. */
 function mountPoints(mountinfo: string, directory: string): string[] {
-  return mountinfo
-    .trimEnd()
-    .split("\n")
-    .map((line) =>
-      (line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, (_, digits) =>
-        String.fromCharCode(Number.parseInt(digits, 8)),
-      ),
-    )
+  return parseMountinfo(mountinfo)
+    .map(({ mountPoint }) => mountPoint)
     .filter((path) => path.startsWith(`${directory}/`))
     .reverse();
 }

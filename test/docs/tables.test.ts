@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
 import { RULES } from "../../scripts/import-rules.ts";
+import { ANNOTATIONS } from "../../src/gcs/uvm/spec/annotations.ts";
 import * as hcs from "../../src/hcs/index.ts";
 import { errorFromResponse, formatHresult, hresultOfCode } from "../../src/protocol/hresult.ts";
 import {
@@ -28,6 +29,11 @@ test("the protocol's messages", async (t) => {
   t.match(notification?.[1], formatHresult(NOTIFICATION_TYPE));
   for (const name of MESSAGE_NAMES)
     t.match(protocol.text, new RegExp(`^###.*\\b${name}\\b`, "m"), `${name} is described`);
+});
+
+test("the annotations that the agent knows", async (t) => {
+  const rows = table(documentOf("docs/annotations.md"), "annotation", "for", "what it does");
+  t.strictSame(rows.map(([name]) => name).toSorted(), Object.values(ANNOTATIONS).toSorted());
 });
 
 test("the protocol's resources, each with its settings, in the table's order", async (t) => {

@@ -5,7 +5,7 @@ import { stringifyJson } from "../../common/json.ts";
 import { makeRemovableDirectories } from "../../linux/directories.ts";
 import { removeFile } from "../../linux/remove.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
-import type { GeneratedFile } from "./spec.ts";
+import type { EtcFile } from "./spec/etc-mounts.ts";
 
 export interface Bundle {
   readonly path: string;
@@ -17,11 +17,7 @@ export interface Bundle {
  * @param path absolute; made, with its parents, when it is not there.
  * @throws AgentError SYSTEM_CALL_FAILED; then nothing is left behind.
  */
-export async function writeBundle(
-  path: string,
-  spec: OciSpec,
-  files: readonly GeneratedFile[],
-): Promise<Bundle> {
+export async function writeBundle(path: string, spec: OciSpec, files: readonly EtcFile[]): Promise<Bundle> {
   const directories = await makeRemovableDirectories(path, 0o700);
   const contents = new Map([
     ...files.map((file) => [`${path}/${file.name}`, file.content] as const),

@@ -5,25 +5,30 @@ import { AgentError } from "../../common/errors.ts";
 import type { Logger } from "../../common/log.ts";
 import { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { detectCgroupLayout } from "../../linux/cgroups/layout.ts";
-import { cgroupDirectoryName } from "../../linux/cgroups/name.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
 import type { ModifySettingsRequest } from "../../protocol/schemas/modify-settings.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";
-import { writeBundle } from "./bundle.ts";
+import { type Bundle, writeBundle } from "./bundle.ts";
 import { type ExitType, UvmContainer } from "./container.ts";
 import type { ExternalCommand } from "./external-command.ts";
 import { explainMountFailure } from "./mount-failure.ts";
 import { UvmMounts } from "./mounts.ts";
+import { Pods } from "./pods.ts";
 import { UvmProcess } from "./process.ts";
 import { ProcessTable } from "./process-table.ts";
 import { checkProcess, refuseProgram } from "./program.ts";
-import { generatedFiles, isPrivileged, standaloneSpec } from "./spec.ts";
+import { checkMounts, expectMounts } from "./shared-mounts.ts";
+import { isTrue } from "./spec/annotations.ts";
+import { runtimeSpec } from "./spec/runtime-spec.ts";
 import { resolveUser } from "./users.ts";
 
 /** Enough for an init system or another container engine inside; few enough to walk in a moment. */
 const CGROUP_NESTING = { descendants: 1024, depth: 32 };
+
+/** Ids in one error. */
+const MOST_NAMED = 8;
 
 export interface UvmOptions {
   readonly runtime: Runtime;
@@ -32,7 +37,7 @@ export interface UvmOptions {
   readonly log: Logger;
   /** Cgroup under which containers live: "/pods". */
   readonly cgroupParent: string;
-  /** Containers that are not privileged get sockets of the host's, too; see isPrivileged() of spec.ts. */
+  /** Containers that are not privileged get sockets of the host's, too; see isTrue() of spec/annotations.ts. */
   readonly allowHostSockets: boolean;
   /** Of the agent alone: mounts may be below it. */
   readonly privateDirectory: string | undefined;
@@ -49,6 +54,7 @@ export interface ContainerSettings {
 export class Uvm {
   readonly #options: UvmOptions;
   readonly #mounts: UvmMounts;
+  readonly #pods = new Pods();
   /** An id is taken from the moment its creation begins; "creating" until it is done. */
   readonly #containers = new Map<string, UvmContainer | "creating">();
   /** Creations under way: close() waits for them, so that what they make is deleted, too. */
@@ -112,22 +118,34 @@ export class Uvm {
     undo.push(`forget container ${id}`, () => void this.#containers.delete(id));
     const { runtime, transport, log, cgroupParent, allowHostSockets } = this.#options;
     try {
-      const cgroupsPath = `${cgroupParent}/${cgroupDirectoryName(id)}`;
-      const files = generatedFiles(settings.spec, machineName());
+      const placement = await this.#pods.place(
+        { id, ...settings, machineName: machineName(), cgroupParent },
+        undo,
+      );
       const user = await resolveUser(settings.spec.process.user, {
         rootPath: settings.spec.root.path,
         warn: (err) => log.warn({ err, cid: id }, "a user's groups are unknown"),
       });
-      const spec = standaloneSpec(
-        { ...settings.spec, process: { ...settings.spec.process, user } },
-        { bundlePath: settings.bundlePath, cgroupsPath, files, unifiedCgroups: this.#hasUnifiedCgroups() },
+      const { username } = settings.spec.process.user ?? {};
+      const spec = runtimeSpec(
+        { ...placement.spec, process: { ...placement.spec.process, user: { ...user, username } } },
+        { ...placement, unifiedCgroups: this.#hasUnifiedCgroups() },
       );
-      const bundle = await writeBundle(settings.bundlePath, spec, files);
-      undo.push(`remove the bundle of ${id}`, () => bundle.remove());
+      const written = await writeBundle(settings.bundlePath, spec, placement.files);
+      undo.push(`remove the bundle of ${id}`, () => written.remove());
+      const { pod } = placement;
+      const bundle: Bundle = {
+        path: written.path,
+        remove: async () => {
+          await written.remove();
+          if (pod !== undefined) await this.#pods.remove(pod, id);
+        },
+      };
+      const expected = expectMounts(placement.needed);
       const created = await runtime
         .createContainer(id, bundle.path, {
           spec,
-          hostSockets: allowHostSockets || isPrivileged(spec),
+          hostSockets: allowHostSockets || isTrue(spec, "privileged"),
           cgroupNesting: CGROUP_NESTING,
         })
         .catch(async (error: unknown) => {
@@ -136,6 +154,7 @@ export class Uvm {
           throw explained ?? error;
         });
       undo.push(`delete container ${id}`, () => created.delete({ force: true }));
+      await checkMounts(expected, created.pid);
       await refuseProgram(spec.process, created.pid);
       const container = new UvmContainer({
         container: created,
@@ -165,10 +184,28 @@ export class Uvm {
     return this.#unifiedCgroups ?? false;
   }
 
-  /** Removes a stopped container and frees its id. @throws AgentError SYSTEM_NOT_FOUND, INVALID_STATE */
+  /**
+   * Removes a stopped container and frees its id; with a sandbox its pod goes, of which no container may run then.
+   * @throws AgentError SYSTEM_NOT_FOUND, INVALID_STATE
+   */
   async deleteContainer(id: string, options: { force?: boolean } = {}): Promise<void> {
-    await this.container(id).delete(options);
+    const container = this.container(id);
+    if (options.force !== true) this.#refuseWhileUsed(id);
+    await container.delete(options);
     this.#containers.delete(id);
+  }
+
+  #refuseWhileUsed(sandboxId: string): void {
+    const others = [...(this.#pods.ofSandbox(sandboxId)?.members ?? [])].filter((id) => id !== sandboxId);
+    const running = others.filter((id) => {
+      const container = this.#containers.get(id);
+      return container === "creating" || (container !== undefined && container.status !== "stopped");
+    });
+    if (running.length === 0) return;
+    throw new AgentError(
+      "INVALID_STATE",
+      `pod ${sandboxId} has containers that are not stopped: ${running.slice(0, MOST_NAMED).join(", ")}; delete them first`,
+    );
   }
 
   /** Changes the utility VM itself. @throws AgentError NOT_SUPPORTED */
@@ -224,6 +261,18 @@ export class Uvm {
     }
   }
 
+  async #deleteAll(containers: readonly UvmContainer[]): Promise<void> {
+    await Promise.all(
+      containers.map(async ({ id }) => {
+        try {
+          await this.deleteContainer(id, { force: true });
+        } catch (err) {
+          this.#options.log.error({ err, cid: id }, "could not delete a container");
+        }
+      }),
+    );
+  }
+
   /** Kills and deletes everything; for the agent's own end. Failures are logged, none stops the rest. */
   async close(): Promise<void> {
     const { log } = this.#options;
@@ -236,15 +285,9 @@ export class Uvm {
       }
     }
     await Promise.allSettled(this.#creating);
-    await Promise.all(
-      this.containers.map(async (container) => {
-        try {
-          await this.deleteContainer(container.id, { force: true });
-        } catch (err) {
-          log.error({ err, cid: container.id }, "could not delete a container");
-        }
-      }),
-    );
+    const isSandbox = ({ id }: UvmContainer) => this.#pods.ofSandbox(id) !== undefined;
+    await this.#deleteAll(this.containers.filter((container) => !isSandbox(container)));
+    await this.#deleteAll(this.containers.filter(isSandbox));
     try {
       await Cgroup.atPath(detectCgroupLayout(), this.#options.cgroupParent).remove();
     } catch (err) {

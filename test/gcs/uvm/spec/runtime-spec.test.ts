@@ -1,6 +1,8 @@
 import t from "tap";
-import { generatedFiles, isPrivileged, standaloneSpec } from "../../../src/gcs/uvm/spec.ts";
-import { etcHosts, etcResolvConf } from "../../../src/network/etc-files.ts";
+import { isTrue } from "../../../../src/gcs/uvm/spec/annotations.ts";
+import { etcFiles, etcMounts, missingEtcFiles } from "../../../../src/gcs/uvm/spec/etc-mounts.ts";
+import { runtimeSpec } from "../../../../src/gcs/uvm/spec/runtime-spec.ts";
+import { etcHosts, etcResolvConf } from "../../../../src/network/etc-files.ts";
 
 const spec = {
   ociVersion: "1.0.2",
@@ -14,7 +16,7 @@ const spec = {
 };
 
 await t.test("hosts, hostname and resolv.conf as a standalone container gets them", async (t) => {
-  const files = generatedFiles(spec, "uvm");
+  const files = etcFiles(spec, "uvm");
   t.same(
     files.map(({ destination }) => destination),
     ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"],
@@ -32,26 +34,29 @@ await t.test("hosts, hostname and resolv.conf as a standalone container gets the
 await t.test("privileged is what the host calls so, in any of Go's words for true", async (t) => {
   const name = "io.microsoft.virtualmachine.lcow.privileged";
   for (const value of ["true", "True", "TRUE", "t", "T", "1"])
-    t.ok(isPrivileged({ ...spec, annotations: { [name]: value } }), value);
+    t.ok(isTrue({ ...spec, annotations: { [name]: value } }, "privileged"), value);
   for (const value of ["false", "", "yes", "tRUE", "2"])
-    t.notOk(isPrivileged({ ...spec, annotations: { [name]: value } }), value);
-  t.notOk(isPrivileged(spec));
+    t.notOk(isTrue({ ...spec, annotations: { [name]: value } }, "privileged"), value);
+  t.notOk(isTrue(spec, "privileged"));
 });
 
 await t.test("without a host name the machine's is taken", async (t) => {
-  t.equal(generatedFiles({ ...spec, hostname: undefined }, "uvm")[0]?.content, "uvm\n");
+  t.equal(etcFiles({ ...spec, hostname: undefined }, "uvm")[0]?.content, "uvm\n");
 });
 
 await t.test("a file that the host mounts itself is left alone", async (t) => {
   const mounts = [...spec.mounts, { destination: "/etc/hosts", type: "bind", source: "/h" }];
-  t.notMatch(generatedFiles({ ...spec, mounts }, "uvm"), [{ destination: "/etc/hosts" }]);
-  t.equal(generatedFiles({ ...spec, mounts }, "uvm").length, 2);
+  const missing = missingEtcFiles({ ...spec, mounts }, etcFiles(spec, "uvm"));
+  t.same(
+    missing.map(({ destination }) => destination),
+    ["/etc/hostname", "/etc/resolv.conf"],
+  );
 });
 
 await t.test("a host name that would break out of its line is refused", async (t) => {
   for (const hostname of ["a b", "a\nb", "a/b", "x".repeat(256), "ä"]) {
     t.throws(
-      () => generatedFiles({ ...spec, hostname }, "uvm"),
+      () => etcFiles({ ...spec, hostname }, "uvm"),
       { code: "INVALID_ARGUMENT" },
       JSON.stringify(hostname),
     );
@@ -59,22 +64,16 @@ await t.test("a host name that would break out of its line is refused", async (t
 });
 
 await t.test(
-  "the runtime's spec has the files bound in, our cgroup, and everything else untouched",
+  "the runtime's spec has our cgroup, files are bound in as the root is, and everything else is untouched",
   async (t) => {
     const before = structuredClone(spec);
-    const files = generatedFiles(spec, "uvm");
-    const edited = standaloneSpec(spec, {
-      bundlePath: "/b",
-      cgroupsPath: "/pods/c1",
-      files,
-      unifiedCgroups: true,
-    });
+    const edited = runtimeSpec(spec, { cgroupsPath: "/pods/c1", unifiedCgroups: true, hostNetwork: false });
     t.same(spec, before, "the host's own object is not changed");
     t.equal(edited.linux?.cgroupsPath, "/pods/c1");
     t.equal(edited.linux?.resources?.memory?.limit, 9223372036854771712n);
     t.same(edited["x-unknown"], { kept: [1, 2] });
     t.equal("windows" in edited, false);
-    t.same(edited.mounts?.slice(1), [
+    t.same(etcMounts(spec, "/b", etcFiles(spec, "uvm")), [
       { destination: "/etc/hostname", type: "bind", source: "/b/hostname", options: ["bind", "ro"] },
       { destination: "/etc/hosts", type: "bind", source: "/b/hosts", options: ["bind", "ro"] },
       { destination: "/etc/resolv.conf", type: "bind", source: "/b/resolv.conf", options: ["bind", "ro"] },
@@ -90,13 +89,22 @@ await t.test("no runtime mounts cgroup2 anew from the machine's own namespace", 
     options: ["nosuid", "ro"],
   };
   const edit = (namespaces: { type: string; path?: string }[], unifiedCgroups = true) =>
-    standaloneSpec(
+    runtimeSpec(
       { ...spec, mounts: [cgroup], linux: { namespaces } },
-      { bundlePath: "/b", cgroupsPath: "/pods/c1", files: [], unifiedCgroups },
+      { cgroupsPath: "/pods/c1", unifiedCgroups, hostNetwork: false },
     ).mounts;
   const bound = [{ ...cgroup, type: "bind", source: "/sys/fs/cgroup", options: ["bind", "nosuid", "ro"] }];
   t.same(edit([{ type: "pid" }]), bound);
   t.same(edit([{ type: "cgroup", path: "/proc/1/ns/cgroup" }]), bound, "one to join may be the machine's");
   t.same(edit([{ type: "cgroup" }]), [cgroup], "in a namespace of its own it changes nothing");
   t.same(edit([{ type: "pid" }], false), [cgroup], "version 1 has no such flag");
+});
+
+await t.test("on the host's network a container has no network namespace", async (t) => {
+  const linux = { namespaces: [{ type: "pid" }, { type: "network" }, { type: "ipc" }] };
+  const options = { cgroupsPath: "/p", unifiedCgroups: false };
+  const namespaces = (hostNetwork: boolean) =>
+    runtimeSpec({ ...spec, linux }, { ...options, hostNetwork }).linux?.namespaces?.map(({ type }) => type);
+  t.same(namespaces(true), ["pid", "ipc"]);
+  t.same(namespaces(false), ["pid", "network", "ipc"]);
 });

@@ -1,0 +1,67 @@
+/** Device nodes of a workload. Source: hcsshim internal/guest/spec (spec.go, spec_devices.go). */
+import type { OciSpec } from "../../../protocol/schemas/oci.ts";
+
+/** One of the utility VM's own. */
+export interface HostDevice {
+  /** Absolute. */
+  readonly path: string;
+  readonly type: "b" | "c";
+  readonly major: number;
+  readonly minor: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+type Linux = NonNullable<OciSpec["linux"]>;
+
+/** A container as mighty as the VM: all its devices, and no rule that keeps it from any. */
+export function withAllDevices(linux: Linux, devices: readonly HostDevice[]): Linux {
+  const named = new Map((linux.devices ?? []).map((device) => [device.path, device]));
+  for (const device of devices) if (isReal(device)) named.set(device.path, nodeOf(device));
+  return {
+    ...linux,
+    devices: [...named.values()],
+    resources: { ...linux.resources, devices: [{ allow: true, access: "rwm" }] },
+  };
+}
+
+/** The devices that the host named, as they are in this VM, and a rule for each. */
+export function withDevices(linux: Linux, devices: readonly HostDevice[]): Linux {
+  const named = new Map(devices.filter(isReal).map((device) => [device.path, device]));
+  if (named.size === 0) return linux;
+  return {
+    ...linux,
+    devices: [...named.values()].map(nodeOf),
+    resources: {
+      ...linux.resources,
+      devices: [
+        ...(linux.resources?.devices ?? []),
+        ...[...named.values()].map((device) => ruleFor(device, "rwm")),
+      ],
+    },
+  };
+}
+
+/** A rule for a disk that is bound into the container. */
+export function withBlockDevice(linux: Linux, device: HostDevice, readonly: boolean): Linux {
+  return {
+    ...linux,
+    resources: {
+      ...linux.resources,
+      devices: [...(linux.resources?.devices ?? []), ruleFor(device, readonly ? "r" : "rwm")],
+    },
+  };
+}
+
+/** 0:0 is what stands for a device where there is none. */
+function isReal({ major, minor }: HostDevice): boolean {
+  return major !== 0 || minor !== 0;
+}
+
+function nodeOf({ path, type, major, minor, uid, gid }: HostDevice) {
+  return { path, type, major, minor, uid, gid };
+}
+
+function ruleFor({ type, major, minor }: HostDevice, access: "r" | "rwm") {
+  return { allow: true, type, major, minor, access };
+}
