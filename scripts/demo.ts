@@ -130,10 +130,9 @@ async function demo(local: boolean, signal: AbortSignal): Promise<void> {
     expect("what the terminal shows", screen, "go\r\n40 132\r\n");
     show("exec with a terminal: stty size", JSON.stringify(screen));
 
-    const processes = await container.processList({ signal });
-    if (!processes.includes(init.pid))
-      throw new Error(`init ${init.pid} is not in the process list ${processes}`);
-    show("process list", processes.join(" "));
+    const { pids } = await container.processList({ signal });
+    if (!pids.includes(init.pid)) throw new Error(`init ${init.pid} is not in the process list ${pids}`);
+    show("process list", pids.join(" "));
     const statistics = await container.statistics({ signal });
     show("statistics", summarize(statistics));
 

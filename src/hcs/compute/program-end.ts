@@ -1,3 +1,5 @@
+import { warnOfRemains } from "./warn-of-remains.ts";
+
 /** What is to end in order when the program has nothing left to do. */
 interface Service {
   close(): Promise<void>;
@@ -18,9 +20,11 @@ export function endWithProgram(service: Service): () => void {
   };
 }
 
-/** Who is called before the exit may go on working; once. A failure shows as any rejection that nobody handles. */
+/** Who is called before the exit may go on working; once. */
 function endAll(): void {
-  for (const service of services) void service.close();
+  for (const service of services) {
+    service.close().catch((error: unknown) => warnOfRemains("of this program's systems", error));
+  }
   services.clear();
   process.off("beforeExit", endAll);
 }

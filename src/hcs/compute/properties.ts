@@ -43,7 +43,7 @@ async function propertyOf(
       return { Statistics: await statistics(record, options) };
     case "ProcessList":
       record.expectRunning("list processes");
-      return { ProcessList: await record.kind.processList(options) };
+      return await record.kind.processList(options);
     case "MappedVirtualDisk":
       return { MappedVirtualDiskControllers: record.kind.disks() };
     case "GuestConnection": {
@@ -93,7 +93,7 @@ async function propertyV2Of(
     }
     case "ProcessList":
       record.expectRunning("list processes");
-      return { ProcessList: await kind.processList(options) };
+      return await kind.processList(options);
     case "TerminateOnLastHandleClosed":
       return { TerminateOnLastHandleClosed: record.options.terminateOnLastHandleClosed };
     case "SystemGUID":

@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { withTimeLimit } from "../../common/deadline.ts";
-import { AgentError } from "../../common/errors.ts";
+import { within, withTimeLimit } from "../../common/deadline.ts";
+import { AgentError, describeError } from "../../common/errors.ts";
 import { checkContainerId } from "../../protocol/container-id.ts";
 import type { GuestConnection } from "../guest/guest-connection.ts";
 import type { UtilityVm } from "../uvm/utility-vm.ts";
@@ -27,6 +27,9 @@ import { basicProperties } from "./properties.ts";
 import { System } from "./system.ts";
 import { SystemRecord } from "./system-record.ts";
 
+/** How long the guests may take to tell of their containers' ends, before their machines are ended. */
+const ASK_GUEST_MS = 5_000;
+
 const names = v.optional(v.nullable(v.array(v.string())));
 const systemQuery = v.strictObject({ Ids: names, Types: names, Names: names, Owners: names });
 
@@ -37,6 +40,16 @@ function checkQuery(query: ComputeSystemQuery) {
   } catch (thrown) {
     throw makeHcsError("hcs::GetComputeSystems", thrown);
   }
+}
+
+/** Each of them, even when another fails. */
+async function disposeAll(records: readonly SystemRecord[]): Promise<void> {
+  const results = await Promise.allSettled(records.map((record) => record.dispose()));
+  const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+  if (failures.length === 0) return;
+  if (failures.length === 1) throw failures[0];
+  const message = failures.map((failure) => describeError(failure)).join("; ");
+  throw new AgentError("HELPER_FAILED", message, { cause: new AggregateError(failures) });
 }
 
 export interface CreateOptions extends CallOptions {
@@ -159,16 +172,21 @@ export class ComputeService {
     return this.#systems.get(id)?.kind.vm?.uvm;
   }
 
-  /** Ends all systems and forgets them. */
+  /**
+   * Ends all systems and forgets them.
+   * @throws AgentError what is left of those that could not be removed; they stay known, and the next call tries again
+   */
   async close(): Promise<void> {
     this.#setKeepsLoopAlive(true);
-    // Containers first, so that their ends are told by the guest, unless it is stopped and can tell nothing.
     const isVm = ({ kind }: SystemRecord) => kind.type === "VirtualMachine";
-    const isPausedVm = (record: SystemRecord) => isVm(record) && record.state === "Paused";
-    for (const isNext of [isPausedVm, (record: SystemRecord) => !isVm(record), isVm]) {
-      const records = [...this.#systems.values()].filter(isNext);
-      await Promise.all(records.map((record) => record.dispose()));
-    }
+    const isHosted = ({ kind }: SystemRecord) => kind.hostingSystemId !== undefined;
+    const records = () => [...this.#systems.values()];
+    // What fails on the way is done again, and told, at the end.
+    const attempt = (some: SystemRecord[]) => disposeAll(some).catch(() => undefined);
+    await attempt(records().filter((record) => isVm(record) && record.state === "Paused"));
+    // Before their machines, so that their ends are told by the guest; one that does not answer is not waited for.
+    await within(attempt(records().filter(isHosted)), ASK_GUEST_MS);
+    await disposeAll(records());
   }
 
   /** For `await using`: close(). */

@@ -16,6 +16,7 @@ import type { ExitType, SystemKind } from "./kinds/system-kind.ts";
 import { NotificationHub } from "./notification-hub.ts";
 import { HcsNotification } from "./notifications.ts";
 import { ProcessRecord } from "./process-record.ts";
+import { warnOfRemains } from "./warn-of-remains.ts";
 
 /**
  * created --start--> starting --started--> running <--pause, resume--> paused;
@@ -32,7 +33,7 @@ export interface RecordOptions {
   readonly timeouts: Readonly<Timeouts>;
   /** Told whether it runs and has a handle. */
   readonly inUse: HandlesInUse;
-  /** Called once, when the system has ended and nobody has a handle any more. */
+  /** Called once, when the system has ended, nobody has a handle any more, and nothing is left of it. */
   readonly onGone: () => void;
 }
 
@@ -55,7 +56,9 @@ export class SystemRecord {
   #exitType: ExitType | undefined;
   #exitError: SystemError | undefined;
   #handles = 0;
-  #released: Promise<void> | undefined;
+  /** Calls that are about to release it, and whose callers are told when that fails. */
+  #closers = 0;
+  #releasing: Promise<void> | undefined;
   readonly #processes = new Map<number, ProcessRecord>();
 
   constructor(id: string, kind: SystemKind, options: RecordOptions) {
@@ -99,20 +102,39 @@ export class SystemRecord {
     this.#tellUse();
   }
 
-  async removeHandle(): Promise<void> {
+  removeHandle(): void {
     this.#handles--;
     this.#tellUse();
-    if (this.#handles > 0) return;
-    if (!this.isStopped && this.options.terminateOnLastHandleClosed) await this.kind.terminate({});
-    await this.#releaseWhenUnused();
   }
 
-  /** Ends it and lets go of all of it, handles or not. */
+  /**
+   * Once nobody has a handle: ends it where its document says so, and removes what is left of one that has ended.
+   * What has failed is tried again by the next call.
+   */
+  async releaseUnused(): Promise<void> {
+    if (this.#handles > 0) return;
+    this.#closers++;
+    try {
+      if (!this.isStopped && this.options.terminateOnLastHandleClosed) await this.kind.terminate({});
+      if (this.isStopped) await this.#release();
+    } finally {
+      this.#closers--;
+    }
+  }
+
+  /** Ends it and lets go of all of it, handles or not. Can be repeated when it has failed. */
   async dispose(): Promise<void> {
-    await this.terminate({});
-    await this.exited.catch(() => undefined);
-    this.#released ??= this.kind.release().finally(() => this.options.onGone());
-    await this.#released;
+    this.#closers++;
+    try {
+      const [terminated] = await Promise.allSettled([this.terminate({})]);
+      const ended = Promise.allSettled([this.exited]);
+      // One that has ended all the same: what could not be removed is tried once more below.
+      if (terminated.status === "fulfilled") await ended;
+      else if (!(await settlesWithin(ended, END_AFTER_KILL_MS))) throw terminated.reason;
+      await this.#release();
+    } finally {
+      this.#closers--;
+    }
   }
 
   async start(options: CallOptions): Promise<void> {
@@ -246,7 +268,7 @@ export class SystemRecord {
   #onExit(type: ExitType): void {
     this.#stop(type);
     this.notifications.notify(HcsNotification.SystemExited);
-    void this.#releaseWhenUnused();
+    this.#releaseAfterEnd();
   }
 
   #onLost(cause: unknown): never {
@@ -254,7 +276,7 @@ export class SystemRecord {
     const error = makeSystemError(this.id, "hcs::System::Wait", cause);
     this.#exitError = error;
     this.notifications.notify(HcsNotification.ServiceDisconnect);
-    void this.#releaseWhenUnused();
+    this.#releaseAfterEnd();
     throw error;
   }
 
@@ -269,13 +291,20 @@ export class SystemRecord {
     this.options.inUse.set(this, this.#handles > 0 && !this.isStopped);
   }
 
-  async #releaseWhenUnused(): Promise<void> {
-    if (!this.isStopped || this.#handles > 0) return;
-    this.#released ??= this.kind.release().finally(() => this.options.onGone());
-    await this.#released;
+  /** Nobody waits for it, so a failure is a warning; the system stays known, and who opens and closes it tries again. */
+  #releaseAfterEnd(): void {
+    if (this.#handles > 0 || this.#closers > 0) return;
+    this.#release().catch((error: unknown) => warnOfRemains(`of system ${this.id}`, error));
   }
 
-  /** What has ended in the meantime need not be ended: so says hcsshim of shutdown and terminate. */
+  #release(): Promise<void> {
+    this.#releasing ??= this.kind.release().then(this.options.onGone, (error: unknown) => {
+      this.#releasing = undefined;
+      throw error;
+    });
+    return this.#releasing;
+  }
+
   /** Some runtimes thaw what they kill by themselves, and then have nothing to resume: the end is what counts. */
   async #resumeToEnd(options: CallOptions): Promise<void> {
     try {
@@ -285,6 +314,7 @@ export class SystemRecord {
     }
   }
 
+  /** What has ended in the meantime need not be ended: so says hcsshim of shutdown and terminate. */
   async #ending(call: Promise<void>): Promise<void> {
     try {
       await call;

@@ -32,6 +32,7 @@ export class System implements cow.Container {
   readonly #ended = new AbortController();
   readonly #outcome: Promise<void>;
   #waitError: SystemError | undefined;
+  #isClosed = false;
   #closing: Promise<void> | undefined;
 
   /** For the compute service: see createComputeSystem and openComputeSystem. */
@@ -65,13 +66,13 @@ export class System implements cow.Container {
 
   /** Asks it to end: a VM to power off, a container's init with SIGTERM. Does nothing once it has stopped. */
   async shutdown(options: cow.CallOptions = {}): Promise<void> {
-    if (this.#closing !== undefined) return;
+    if (this.#isClosed) return;
     await this.#call("Shutdown", () => this.#record.shutdown(options));
   }
 
   /** Ends it by force. Does nothing once it has stopped. */
   async terminate(options: cow.CallOptions = {}): Promise<void> {
-    if (this.#closing !== undefined) return;
+    if (this.#isClosed) return;
     await this.#call("Terminate", () => this.#record.terminate(options));
   }
 
@@ -178,9 +179,16 @@ export class System implements cow.Container {
     return this.#record.stoppedAt;
   }
 
-  /** Gives up the handle; the system lives on, unless its document said otherwise. Who waits is told ErrAlreadyClosed. */
+  /**
+   * Gives up the handle; the system lives on, unless its document said otherwise. Who waits is told ErrAlreadyClosed.
+   * @throws SystemError when what is left of a system that has ended could not be removed: the handle is closed, the
+   *   system stays known, and the next call tries again, as does close() of another handle or of the service
+   */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#close().catch((thrown: unknown) => {
+      this.#closing = undefined;
+      throw thrown;
+    });
     return this.#closing;
   }
 
@@ -190,10 +198,14 @@ export class System implements cow.Container {
   }
 
   async #close(): Promise<void> {
-    this.#closed.resolve();
-    this.#onClose(this);
+    if (!this.#isClosed) {
+      this.#isClosed = true;
+      this.#closed.resolve();
+      this.#onClose(this);
+      this.#record.removeHandle();
+    }
     try {
-      await this.#record.removeHandle();
+      await this.#record.releaseUnused();
     } catch (thrown) {
       throw makeSystemError(this.id, "hcs::System::Close", thrown);
     }
@@ -201,7 +213,7 @@ export class System implements cow.Container {
 
   async #call<T>(name: string, run: () => Promise<T>): Promise<T> {
     const op = `hcs::System::${name}`;
-    if (this.#closing !== undefined) throw new SystemError(this.id, op, ErrAlreadyClosed);
+    if (this.#isClosed) throw new SystemError(this.id, op, ErrAlreadyClosed);
     try {
       return await run();
     } catch (thrown) {

@@ -12,6 +12,13 @@ export interface ContainerProcessOptions extends WantedStreams, RequestOptions {
   readonly terminal?: boolean;
 }
 
+export interface GuestProcessList {
+  /** In the utility VM's pid namespace; the first of them where the guest's reply has no room for all. */
+  readonly pids: readonly number[];
+  /** How many there are. */
+  readonly count: number;
+}
+
 /** A container in the guest. Every method throws AgentError TRANSPORT_CLOSED once the guest is gone. */
 export class GuestContainer {
   readonly id: string;
@@ -56,10 +63,9 @@ export class GuestContainer {
     await this.#host.bridge.request("ShutdownForced", { ContainerId: this.id }, options);
   }
 
-  /** Process ids in the utility VM's pid namespace. */
-  async processList(options: RequestOptions = {}): Promise<number[]> {
-    const { ProcessList } = await this.#properties("ProcessList", options);
-    return (ProcessList ?? []).map((process) => process.ProcessId);
+  async processList(options: RequestOptions = {}): Promise<GuestProcessList> {
+    const { ProcessList = [], ProcessCount } = await this.#properties("ProcessList", options);
+    return { pids: ProcessList.map(({ ProcessId }) => ProcessId), count: ProcessCount ?? ProcessList.length };
   }
 
   /** What the cgroup has used; names as in containerd's cgroup metrics, integers beyond 2^53 are bigints. */

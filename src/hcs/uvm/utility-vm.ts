@@ -30,7 +30,8 @@ export interface UtilityVm {
   setKeepsLoopAlive?(on: boolean): void;
 
   /**
-   * Ends the guest with everything in it, and removes what starting it made. Safe more than once.
+   * Ends the guest with everything in it, and removes what starting it made. Safe more than once: what could not be
+   * removed is tried again.
    * @param options.force at once, without asking the guest, which may be stopped
    */
   close(options?: { readonly force?: boolean }): Promise<void>;

@@ -94,7 +94,22 @@ async function startWithTerminal(
   pidFile: string,
   cleanups: CleanupStack,
 ): Promise<{ tty: TtyRelay }> {
-  const consoleSocket = chooseSocketPath(options, cleanups);
+  const { consoleSocket, remove } = chooseSocket(options);
+  try {
+    const tty = new TtyRelay(await receiveTerminal(options, pidFile, consoleSocket));
+    cleanups.push("close the terminal relay", () => tty.close());
+    return { tty };
+  } finally {
+    remove();
+  }
+}
+
+/** @returns the terminal's descriptor, which is the caller's */
+async function receiveTerminal(
+  options: StartProcessOptions,
+  pidFile: string,
+  consoleSocket: string,
+): Promise<number> {
   const abandon = new AbortController();
   // Bound before the runtime starts.
   const received = receiveFd(consoleSocket, { signal: abandon.signal }).then(({ fd }) => {
@@ -126,22 +141,19 @@ async function startWithTerminal(
     if (sent !== undefined) closeFd(sent);
     throw error;
   }
-  const fd = await received
+  return await received
     .catch((cause: unknown) => {
       throw new AgentError("RUNTIME_FAILED", `no terminal came from ${options.command.name}`, { cause });
     })
     .finally(() => clearTimeout(timer));
-  const tty = new TtyRelay(fd);
-  cleanups.push("close the terminal relay", () => tty.close());
-  return { tty };
 }
 
-function chooseSocketPath(options: StartProcessOptions, cleanups: CleanupStack): string {
+/** @returns its path, and what takes away the directory that it needed, for when the terminal has come or never will */
+function chooseSocket(options: StartProcessOptions): { consoleSocket: string; remove(): void } {
   const path = `${options.directory}/${options.name}.tty`;
-  if (Buffer.byteLength(path) <= longestSocketPath) return path;
+  if (Buffer.byteLength(path) <= longestSocketPath) return { consoleSocket: path, remove: () => undefined };
   const short = mkdtempSync(`${tmpdir()}/tty-`);
-  cleanups.push(`remove ${short}`, () => removeFlatDirectory(short));
-  return `${short}/s`;
+  return { consoleSocket: `${short}/s`, remove: () => removeFlatDirectory(short) };
 }
 
 /** For a failure between the runtime's success and the adoption. */

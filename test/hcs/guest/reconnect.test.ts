@@ -74,7 +74,7 @@ test("a process and those who wait for it outlive the connection; a real agent k
 
   transport.cut();
   const processes = container.processList();
-  t.match(await processes, [init.pid], "asked while the guest was away, answered when it is back");
+  t.match(await processes, { pids: [init.pid] }, "asked while the guest was away, answered when it is back");
   t.equal(transport.accepted, 2);
 
   // It ends while nobody is connected.

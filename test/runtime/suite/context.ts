@@ -31,8 +31,8 @@ export class RuntimeContext {
   }
 
   /** A second runtime over the same state. */
-  newRuntime(command: string, deadlineMs = 60_000): OciRuntime {
-    const { filesDirectory, stateRoot, supervisor } = this;
+  newRuntime(command: string, deadlineMs = 60_000, filesDirectory = this.filesDirectory): OciRuntime {
+    const { stateRoot, supervisor } = this;
     const log = { warn: (fields: object, message: string) => this.warnings.push(message, fields) };
     return new OciRuntime({ command, filesDirectory, stateRoot, supervisor, deadlineMs, log });
   }

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
-import { type Member, openFds, type RuntimeContext, untilGone } from "./context.ts";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { type Member, openFds, type RuntimeContext, shell, untilGone } from "./context.ts";
 
 /** A program with the runtime's command line that does as the test says. */
 function fakeRuntime(context: RuntimeContext, script: string): string {
@@ -33,6 +33,32 @@ export const failures: Record<string, Member> = {
       await t.rejects(context.create(id), { code: "INVALID_CONTAINER_ID" });
     const longest = await context.create(`x${"y".repeat(200)}`, { terminal: true });
     await longest.delete();
+  },
+
+  async "of a terminal's socket with too long a path for one nothing stays, while it runs and after"(
+    t,
+    context,
+  ) {
+    const { TMPDIR } = process.env;
+    t.teardown(() => {
+      if (TMPDIR === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = TMPDIR;
+    });
+    const sockets = `${context.directory}/t`;
+    mkdirSync(sockets);
+    process.env.TMPDIR = sockets;
+    const long = context.newRuntime(context.command, 60_000, `${context.directory}/${"x".repeat(100)}`);
+    const bundle = context.bundle({ terminal: true, args: ["/bin/sleep", "1000"] });
+    const container = await long.createContainer("long", bundle);
+    t.same(readdirSync(sockets), [], "the terminal has come");
+    await container.start();
+    const executed = await container.execProcess({ ...shell("tty"), terminal: true }, {});
+    t.equal(await executed.wait(), 0);
+    t.same(readdirSync(sockets), [], "and another one's");
+    await container.delete({ force: true });
+    const missing = context.bundle({ terminal: true, args: ["/bin/nonesuch"] });
+    await t.rejects(long.createContainer("long", missing), { code: "COMMAND_NOT_FOUND" });
+    t.same(readdirSync(sockets), []);
   },
 
   async "nothing is left of a container that cannot be made"(t, context) {

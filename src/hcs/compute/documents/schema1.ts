@@ -40,6 +40,8 @@ export interface ContainerProperties {
   readonly AreUpdatesPending?: boolean;
   readonly Statistics?: Statistics;
   readonly ProcessList?: readonly ProcessListItem[];
+  /** How many there are, where ProcessList has only the first of them; not in HCS. */
+  readonly ProcessCount?: number;
   /** By the number of the SCSI controller. */
   readonly MappedVirtualDiskControllers?: Readonly<Record<number, MappedVirtualDiskController>>;
   readonly GuestConnectionInfo?: GuestConnectionInfo;
@@ -89,6 +91,11 @@ export interface NetworkStats {
   readonly EndpointId?: string;
   readonly InstanceId?: string;
 }
+
+/** What a system tells of its processes. */
+export type ProcessProperties = Pick<ContainerProperties, "ProcessCount"> & {
+  readonly ProcessList: readonly ProcessListItem[];
+};
 
 /** A Linux guest tells ProcessId only. */
 export interface ProcessListItem {

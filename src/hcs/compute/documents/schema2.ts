@@ -34,6 +34,8 @@ export interface Properties {
   readonly Memory?: { readonly VirtualMachineMemory: { readonly AssignedMemory: number } };
   readonly Statistics?: StatisticsV2;
   readonly ProcessList?: readonly ProcessDetails[];
+  /** How many there are, where ProcessList has only the first of them; not in HCS. */
+  readonly ProcessCount?: number;
   readonly TerminateOnLastHandleClosed?: boolean;
   readonly HostingSystemId?: string;
   readonly GuestConnectionInfo?: GuestConnectionInfo;

@@ -13,7 +13,7 @@ import {
   specifiedInit,
   utilityVmProcess,
 } from "../documents/process-parameters.ts";
-import type { MappedVirtualDiskController, ProcessListItem } from "../documents/schema1.ts";
+import type { MappedVirtualDiskController, ProcessProperties } from "../documents/schema1.ts";
 import type { ModifySettingRequest } from "../documents/schema2.ts";
 import type { RunningVm } from "../drivers/driver.ts";
 import { ErrNotSupported, ErrVmcomputeOperationInvalidState } from "../error-codes.ts";
@@ -64,6 +64,8 @@ export class ContainerKind implements SystemKind, Freezable {
   #isStarted = false;
   #hasInit = false;
   #isFrozen = false;
+  /** In the guest. */
+  #isDeleted = false;
 
   /**
    * @param host the VM, which runs
@@ -216,10 +218,11 @@ export class ContainerKind implements SystemKind, Freezable {
     }
   }
 
-  async processList(options: CallOptions): Promise<ProcessListItem[]> {
+  async processList(options: CallOptions): Promise<ProcessProperties> {
     const made = await this.#made;
-    const pids = (await made?.guest.processList(options)) ?? [];
-    return pids.map((ProcessId) => ({ ProcessId }));
+    const { pids, count } = (await made?.guest.processList(options)) ?? { pids: [], count: 0 };
+    const ProcessList = pids.map((ProcessId) => ({ ProcessId }));
+    return { ProcessList, ...(count > pids.length && { ProcessCount: count }) };
   }
 
   async metrics(options: CallOptions): Promise<Readonly<Record<string, unknown>>> {
@@ -242,7 +245,8 @@ export class ContainerKind implements SystemKind, Freezable {
   async release(): Promise<void> {
     try {
       const made = await this.#made?.catch(() => undefined);
-      await made?.guest.deleteState();
+      if (!this.#isDeleted) await made?.guest.deleteState();
+      this.#isDeleted = true;
       await made?.release?.();
     } catch (error) {
       // With the guest all of it is gone anyway.

@@ -4,7 +4,7 @@ import type { CheckedParameters } from "../documents/process-parameters.ts";
 import type {
   GuestConnectionInfo,
   MappedVirtualDiskController,
-  ProcessListItem,
+  ProcessProperties,
 } from "../documents/schema1.ts";
 import type { ModifySettingRequest, SaveOptions } from "../documents/schema2.ts";
 import type { RunningVm } from "../drivers/driver.ts";
@@ -32,7 +32,7 @@ export interface SystemKind {
   save(options: SaveOptions & CallOptions): Promise<void>;
   modify(request: ModifySettingRequest, options: CallOptions): Promise<void>;
   createProcess(parameters: CheckedParameters, options: CallOptions): Promise<GuestProcess>;
-  processList(options: CallOptions): Promise<ProcessListItem[]>;
+  processList(options: CallOptions): Promise<ProcessProperties>;
   /** The guest's cgroup metrics. */
   metrics(options: CallOptions): Promise<Readonly<Record<string, unknown>>>;
   /** By number of the SCSI controller. */
@@ -42,6 +42,6 @@ export interface SystemKind {
   guestConnection(): GuestConnectionInfo | undefined;
   /** Whether it keeps this program running; default true. Absent: it is the VM that does. */
   setKeepsLoopAlive?(on: boolean): void;
-  /** After the end, when nobody has a handle any more: lets go of what is left. */
+  /** After the end, when nobody has a handle any more: lets go of what is left. Repeated when it has failed. */
   release(): Promise<void>;
 }

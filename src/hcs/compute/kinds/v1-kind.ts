@@ -5,7 +5,7 @@ import type { CheckedParameters } from "../documents/process-parameters.ts";
 import type {
   GuestConnectionInfo,
   MappedVirtualDiskController,
-  ProcessListItem,
+  ProcessProperties,
 } from "../documents/schema1.ts";
 import type { ModifySettingRequest, SaveOptions } from "../documents/schema2.ts";
 import type { ParsedV1, V1Disk } from "../documents/v1-config.ts";
@@ -114,7 +114,7 @@ export class V1Kind implements SystemKind {
     return await this.#running().createProcess(parameters, options);
   }
 
-  async processList(options: CallOptions): Promise<ProcessListItem[]> {
+  async processList(options: CallOptions): Promise<ProcessProperties> {
     return await this.#running().processList(options);
   }
 

@@ -89,8 +89,12 @@ export class VmKind implements SystemKind {
       const signal = AbortSignal.timeout(THAW_TIMEOUT_MS);
       await Promise.allSettled([...this.hosted].map((container) => container.thaw({ signal })));
     }
-    await this.#vm?.uvm.close({ force: true });
-    this.#exit.resolve("ForcedExit");
+    try {
+      await this.#vm?.uvm.close({ force: true });
+    } finally {
+      // Also when something of it could not be removed, which release() tries again.
+      this.#exit.resolve("ForcedExit");
+    }
   }
 
   async pause(options: CallOptions): Promise<void> {
@@ -197,6 +201,7 @@ export class VmKind implements SystemKind {
   }
 
   async #onEnd(vm: RunningVm, reason: AgentError): Promise<void> {
+    // What could not be removed is tried again, and told, by release().
     await vm.uvm.close({ force: true }).catch(() => undefined);
     if (this.#ending === undefined) {
       this.#exit.reject(coded(ErrVmcomputeUnexpectedExit, reason.message));

@@ -163,7 +163,10 @@ export class LocalUvm implements UtilityVm {
 
   close({ force = false }: { readonly force?: boolean } = {}): Promise<void> {
     if (force) this.#forced.resolve();
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#close().catch((error: unknown) => {
+      this.#closing = undefined;
+      throw error;
+    });
     return this.#closing;
   }
 

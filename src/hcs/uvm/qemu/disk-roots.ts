@@ -40,7 +40,11 @@ export class DiskRoots {
     }
     const undo: Undo[] = [];
     const release = async () => {
-      for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+      // A step that fails is the first of the next call.
+      for (let step = undo.at(-1); step !== undefined; step = undo.at(-1)) {
+        await step();
+        undo.pop();
+      }
     };
     try {
       const layer = await this.#attachLayer(await imageOf(directory), undo);

@@ -151,7 +151,10 @@ export class QemuUvm implements UtilityVm {
 
   close({ force = false }: { readonly force?: boolean } = {}): Promise<void> {
     if (force) this.#force();
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#close().catch((error: unknown) => {
+      this.#closing = undefined;
+      throw error;
+    });
     return this.#closing;
   }
 

@@ -139,7 +139,7 @@ test("a terminal: one stream for all output, resized while it runs", async (t) =
 
 test("a graceful shutdown is SIGTERM; properties and constraints while it runs", async (t) => {
   const { container, init } = await running(t, `trap 'exit 11' TERM; ${FOREVER}`);
-  t.ok((await container.processList()).includes(init.pid));
+  t.ok((await container.processList()).pids.includes(init.pid));
   const statistics = await container.statistics();
   t.match(statistics, { memory: { usage: { usage: Number } }, pids: { current: Number } });
   await container.update({ memory: { limit: 64 * 1024 * 1024 } });
