@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { AgentError } from "../../common/errors.ts";
 import { stringifyJson } from "../../common/json.ts";
+import { isSystemError } from "../../common/system-error.ts";
 import { makeRemovableDirectories } from "../../linux/directories.ts";
 import { removeFile } from "../../linux/remove.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
@@ -26,7 +27,7 @@ export async function writeBundle(path: string, spec: OciSpec, files: readonly E
   const bundle: Bundle = {
     path,
     async remove() {
-      for (const file of contents.keys()) removeFile(file);
+      for (const file of contents.keys()) removeOwn(file);
       await directories.remove();
     },
   };
@@ -41,6 +42,18 @@ export async function writeBundle(path: string, spec: OciSpec, files: readonly E
   } catch (cause) {
     await bundle.remove();
     throw new AgentError("SYSTEM_CALL_FAILED", `cannot write the bundle in ${JSON.stringify(path)}`, {
+      cause,
+    });
+  }
+}
+
+/** A directory in the place of a file is somebody else's, as is what is behind a parent that is none any more. */
+function removeOwn(file: string): void {
+  try {
+    removeFile(file);
+  } catch (cause) {
+    if (isSystemError(cause, "EISDIR", "ENOTDIR")) return;
+    throw new AgentError("SYSTEM_CALL_FAILED", `cannot remove ${JSON.stringify(file)} of the bundle`, {
       cause,
     });
   }

@@ -214,7 +214,8 @@ export class RuncContainer implements Container {
       // One that sits in the kernel is the runtime's to complain about.
       await settlesWithin(this.#init.exited, killedGraceMs);
     }
-    if (!this.#options.bundle.ownsPidNamespace && this.#init.hasExited) await this.#killLeftovers();
+    // With a pid namespace of its own nothing of it is left; but whatever sits in its cgroup would keep that for ever.
+    if (this.#init.hasExited) await this.#killLeftovers();
     try {
       if (!(await this.#deleteFast())) await this.#run(deleteArguments(this.id, options.force));
     } catch (error) {
@@ -231,13 +232,14 @@ export class RuncContainer implements Container {
     return remains !== undefined && this.#init.hasExited && removeRemains(remains);
   }
 
+  /** Each step can be done again: a deletion that failed midway is finished by the next. */
   async #forget(): Promise<void> {
     const { cgroup, directory, onDelete } = this.#options;
+    for (const process of [...this.#processes]) await process.delete();
+    await cgroup?.remove();
+    removeFlatDirectory(directory);
     this.#deleted = true;
     onDelete();
-    for (const process of [...this.#processes]) await process.delete();
-    removeFlatDirectory(directory);
-    await cgroup?.remove();
   }
 
   #track(started: StartedProcess, onExit?: () => Promise<void>): RuncProcess {
