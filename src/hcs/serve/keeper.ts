@@ -9,7 +9,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { within } from "../../common/deadline.ts";
-import { AgentError } from "../../common/errors.ts";
+import { AgentError, describeError } from "../../common/errors.ts";
 import type { PropertyTypeV1 } from "../compute/documents/schema1.ts";
 import type {
   ModifySettingRequest,
@@ -125,7 +125,8 @@ class Keeper {
     if (this.#systems.get(kept.system.id) !== kept) return;
     this.#systems.delete(kept.system.id);
     this.#note();
-    await kept.close();
+    // What could not be removed is tried again at this process's end, and then by the service.
+    await kept.close().catch((error: unknown) => console.error(describeError(error)));
     if (this.#systems.size > 0) return;
     const closed = Promise.withResolvers<void>();
     this.#server?.close(() => closed.resolve());
@@ -153,8 +154,7 @@ class Keeper {
     // These do not wait for an answer of the guest, or for as long as it takes.
     switch (call) {
       case "DELETE ":
-        if (url.searchParams.get("force") === "1") await system.terminate();
-        await kept.close();
+        await kept.remove(url.searchParams.get("force") === "1");
         this.#systems.delete(system.id);
         this.#note();
         return {};

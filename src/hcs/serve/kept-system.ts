@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import type { Duplex } from "node:stream";
-import { withDeadline } from "../../common/deadline.ts";
+import { settlesWithin, withDeadline } from "../../common/deadline.ts";
 import { AgentError, describeError, type ErrorCode } from "../../common/errors.ts";
 import type { ProcessParameters } from "../compute/documents/schema2.ts";
 import type { ComputeService } from "../compute/service.ts";
@@ -212,10 +212,32 @@ export class KeptSystem {
     return await this.#heartbeat.answered((silent) => run(AbortSignal.any([signal, silent])));
   }
 
+  /**
+   * Removes it with what is left of it. What failed is tried again by the next call.
+   * @param force ends it first, should it run
+   * @throws AgentError INVALID_STATE when it runs; what could not be removed
+   */
+  async remove(force: boolean): Promise<void> {
+    if (!this.#hasEnded) {
+      const { State } = { ...(await this.#system.properties()), ...this.properties };
+      if (!force && (State === "Running" || State === "Paused")) {
+        const message = `system ${this.#options.id} is ${State.toLowerCase()}; stop it first, or remove it by force`;
+        throw new AgentError("INVALID_STATE", message);
+      }
+      await this.#system.terminate();
+      // A container's guest tells of its end soon after the answer.
+      await settlesWithin(
+        this.#system.wait().catch(() => undefined),
+        limits.forceMs,
+      );
+    }
+    await this.close();
+  }
+
   async close(): Promise<void> {
-    this.#heartbeat.close();
     await this.#closeProcesses();
-    await this.#system.close();
+    await this.#closeSystem();
+    this.#heartbeat.close();
     await this.#log.close();
   }
 
@@ -266,8 +288,18 @@ export class KeptSystem {
     }
     await this.#closeProcesses();
     this.#processes.clear();
-    await this.#system.close();
+    await this.#closeSystem();
     this.#system = await this.#service.createComputeSystem(id, document, options);
+  }
+
+  async #closeSystem(): Promise<void> {
+    try {
+      await this.#system.close();
+    } catch (error) {
+      // The handle is closed all the same, and the system is still to be told of and removed.
+      this.#system = await this.#service.openComputeSystem(this.#options.id);
+      throw error;
+    }
   }
 
   async #followToEnd(system: System): Promise<void> {

@@ -89,12 +89,8 @@ export class VmKind implements SystemKind {
       const signal = AbortSignal.timeout(THAW_TIMEOUT_MS);
       await Promise.allSettled([...this.hosted].map((container) => container.thaw({ signal })));
     }
-    try {
-      await this.#vm?.uvm.close({ force: true });
-    } finally {
-      // Also when something of it could not be removed, which release() tries again.
-      this.#exit.resolve("ForcedExit");
-    }
+    if (this.#vm !== undefined) await endMachine(this.#vm);
+    this.#exit.resolve("ForcedExit");
   }
 
   async pause(options: CallOptions): Promise<void> {
@@ -201,8 +197,7 @@ export class VmKind implements SystemKind {
   }
 
   async #onEnd(vm: RunningVm, reason: AgentError): Promise<void> {
-    // What could not be removed is tried again, and told, by release().
-    await vm.uvm.close({ force: true }).catch(() => undefined);
+    await endMachine(vm);
     if (this.#ending === undefined) {
       this.#exit.reject(coded(ErrVmcomputeUnexpectedExit, reason.message));
     } else {
@@ -221,4 +216,9 @@ export class VmKind implements SystemKind {
     if (this.#vm !== undefined) return this.#vm;
     throw coded(ErrVmcomputeOperationInvalidState, "the virtual machine does not run");
   }
+}
+
+/** Something of it may be left all the same: release() tries again to remove that, and says so. */
+async function endMachine({ uvm }: RunningVm): Promise<void> {
+  await uvm.close({ force: true }).catch(() => undefined);
 }
