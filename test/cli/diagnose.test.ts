@@ -135,7 +135,7 @@ test("names of archives: its own, one that is there, one that cannot be made", a
     stderr: /is there already.*-o/,
   });
   t.same(readFileSync(taken), before);
-  t.match(await service.lcow(["diagnose", "c", "-o", "/nonexistent/x"]), {
+  t.match(await service.lcow(["diagnose", "c", "-o", "/proc/none/x"]), {
     status: 125,
     stderr: /cannot be made/,
   });

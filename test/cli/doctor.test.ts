@@ -24,7 +24,7 @@ import { AS_NOBODY, LCOW, lcow } from "./lcow.ts";
 
 /** This machine, but for a device that is there and no usable image, so that nothing is booted. */
 function around(changes: Partial<Surroundings>): Surroundings {
-  return { ...hereAndNow("/nonexistent/state"), ...changes };
+  return { ...hereAndNow("/proc/none/state"), ...changes };
 }
 
 function temporary(t: Test): string {
@@ -61,7 +61,7 @@ test("on this machine, with a cache and a state of its own: all is told, and not
 });
 
 test("without QEMU and runc: what run needs is MISSING, the rest a note, and each has a remedy", async (t) => {
-  const { status, stdout, stderr } = await lcow(t, ["doctor"], { env: { PATH: "/nonexistent:/bin/none" } });
+  const { status, stdout, stderr } = await lcow(t, ["doctor"], { env: { PATH: "/proc/none:/bin/none" } });
   t.match({ status, stderr }, { status: 1, stderr: "" });
   t.match(stdout, /MISSING +QEMU +qemu-system-x86_64 is not .*\n +remedy: apt-get install qemu-system-x86\n/);
   t.match(stdout, /MISSING +setpriv .*\n +remedy: apt-get install util-linux\n/);
@@ -70,7 +70,7 @@ test("without QEMU and runc: what run needs is MISSING, the rest a note, and eac
 });
 
 test("--json has the same, for programs", async (t) => {
-  const { status, stdout } = await lcow(t, ["doctor", "--json"], { env: { PATH: "/nonexistent" } });
+  const { status, stdout } = await lcow(t, ["doctor", "--json"], { env: { PATH: "/proc/none" } });
   t.equal(status, 1);
   const told = JSON.parse(stdout) as { works: boolean; checks: { name: string }[] };
   t.equal(told.works, false);
@@ -113,9 +113,9 @@ test("a /dev/kvm that is none, that may not be used, and one that boots nothing"
   const file = join(directory, "kvm");
   writeFileSync(file, "");
   const says = async (changes: Partial<Surroundings>) => await machine.kvm.run(around(changes));
-  t.match(await says({ kvm: "/nonexistent" }), {
+  t.match(await says({ kvm: "/proc/none" }), {
     state: "note",
-    says: /no \/nonexistent: .*emulated.*slower/,
+    says: /no \/proc\/none: .*emulated.*slower/,
   });
   t.match(await says({ kvm: file }), { state: "note", says: `${file} is no device` });
   t.match(await says({ kvm: `${file}/x` }), { state: "note", says: /there is no / });
@@ -123,7 +123,7 @@ test("a /dev/kvm that is none, that may not be used, and one that boots nothing"
   const tried = { kvm: "/dev/null", path: directory, cache: directory };
   t.match(await says(tried), { state: "note", says: /without QEMU it could not be tried/ });
   program(directory, "qemu-system-x86_64", "exit 1");
-  const image = () => ({ kernel: "/nonexistent", initrd: "/nonexistent" });
+  const image = () => ({ kernel: "/proc/none", initrd: "/proc/none" });
   t.match(await says({ ...tried, image }), { state: "note", says: /without an image/ });
   t.match(await says(tried), {
     state: "note",
@@ -137,8 +137,8 @@ test("a /dev/kvm that is none, that may not be used, and one that boots nothing"
 
 test("vsock is either", async (t) => {
   t.match(await machine.vsock.run(around({ vhostVsock: "/dev/null" })), { state: "ok", says: "/dev/null" });
-  const found = await machine.vsock.run(around({ vhostVsock: "/nonexistent" }));
-  t.match(found, { state: "ok", says: /no \/nonexistent: the forwarder/ });
+  const found = await machine.vsock.run(around({ vhostVsock: "/proc/none" }));
+  t.match(found, { state: "ok", says: /no \/proc\/none: the forwarder/ });
 });
 
 test("cgroup layouts, and what crun makes of them", async (t) => {
@@ -214,7 +214,7 @@ test("caches that are not safe count where KVM works, which is remembered there"
   mkdirSync(cache);
   chmodSync(cache, 0o777);
   const says = async (kvm: string) => await storage.cache.run(around({ cache, kvm }));
-  t.match(await says("/nonexistent"), { state: "note", says: /written to by others/ });
+  t.match(await says("/proc/none"), { state: "note", says: /written to by others/ });
   t.match(await says("/dev/null"), {
     state: "missing",
     says: /written to by others/,

@@ -58,7 +58,7 @@ test("-t without a terminal still gives the command one", async (t) => {
 
 test("-it with standard input that is no terminal is refused at once, before anything is made", async (t) => {
   // Neither a service nor an image is needed to know it.
-  const nowhere = { env: { LCOW_STATE_DIRECTORY: "/nonexistent" } };
+  const nowhere = { env: { LCOW_STATE_DIRECTORY: "/proc/none" } };
   for (const words of [
     ["run", "--local", "-it", "--", "/bin/cat"],
     ["run", "-i", "--tty", "--kernel", import.meta.filename, "--", "/bin/cat"],

@@ -10,7 +10,7 @@ import { machineCapacity } from "../../src/hcs/uvm/qemu/capacity.ts";
 import { LCOW, lcow, OnTerminal } from "./lcow.ts";
 
 // What gets past the checks would find no service.
-process.env.LCOW_STATE_DIRECTORY = "/nonexistent";
+process.env.LCOW_STATE_DIRECTORY = "/proc/none";
 
 /** @returns what is wrong with the words, and the verb whose help tells more; nothing when they are understood */
 async function usageError(...[name = "", ...words]: string[]): Promise<string | undefined> {
@@ -60,7 +60,7 @@ test("run and create refuse the same values; so does exec what it shares with th
     [["--memory", "1000t"], /this machine has/, false],
     [["--cpus", "9999"], /--cpus 9999: this machine has/, false],
     [["--cpus", "0"], /--cpus 0: expected a number/, false],
-    [["--root", "/nonexistent"], /--root \/nonexistent: there is no such directory/, false],
+    [["--root", "/proc/none"], /--root \/proc\/none: there is no such directory/, false],
     [["--root", "/etc/passwd"], /there is no such directory/, false],
     [["--hostname", "a b"], /--hostname "a b": expected/, false],
     [["--oci-runtime", ""], /--oci-runtime "": it is empty/, false],
@@ -68,18 +68,18 @@ test("run and create refuse the same values; so does exec what it shares with th
     [["--append", "a -- /bin/sh"], /--append .*: -- ends the kernel's arguments/, false],
     [["--append", "a\nb"], /--append .*: expected printable ASCII/, false],
     [["--append", ""], /--append/, false],
-    [["--kernel", "/nonexistent"], /--kernel \/nonexistent: there is no such file/, false],
+    [["--kernel", "/proc/none"], /--kernel \/proc\/none: there is no such file/, false],
     [["--kernel", "/tmp"], /--kernel \/tmp is no regular file/, false],
     [["--initrd", "/dev/null"], /--initrd \/dev\/null is no regular file/, false],
     [["--initrd", ""], /--initrd "": it is empty/, false],
-    [["--console", "/nonexistent/x"], /--console \/nonexistent\/x cannot be written: ENOENT/, false],
+    [["--console", "/proc/none/x"], /--console \/proc\/none\/x cannot be written: ENOENT/, false],
     [["--console", "/tmp"], /--console \/tmp is a directory/, false],
     [["--vm-memory", "100m"], /--vm-memory 100m: too little .* the least is 256m/, false],
     [["-m", `${mostMiB - 10}m`], /this machine has \d+ MiB, and a virtual machine takes 256 MiB more/, false],
     [["--accelerator", "hax"], /--accelerator hax is none of auto, kvm, tcg/, false],
     [["--local", "--kernel", "/etc/passwd"], /--kernel is about the virtual machine/, false],
     [["-e", "=x"], /--env =x: expected NAME=VALUE/, true],
-    [["--env-file", "/nonexistent"], /--env-file \/nonexistent cannot be read: ENOENT/, true],
+    [["--env-file", "/proc/none"], /--env-file \/proc\/none cannot be read: ENOENT/, true],
     [["-w", "tmp"], /--workdir tmp does not start with \//, true],
     [["-u", ""], /--user "": expected UID/, true],
     [["-u", "4294967295"], /--user 4294967295: the largest number/, true],
@@ -172,10 +172,10 @@ test("help of every verb: by lcow help VERB, too, and by its aliases", async (t)
     stdout: "",
     stderr: "lcow: stop needs a NAME\nSee: lcow stop --help\n",
   });
-  const ran = await lcow(t, ["run", "--env-file", "/nonexistent", "--local", "--", "/bin/true"]);
+  const ran = await lcow(t, ["run", "--env-file", "/proc/none", "--local", "--", "/bin/true"]);
   t.match(ran, {
     status: 2,
-    stderr: /^lcow: --env-file \/nonexistent cannot be read.*\nSee: lcow run --help\n$/,
+    stderr: /^lcow: --env-file \/proc\/none cannot be read.*\nSee: lcow run --help\n$/,
   });
 });
 

@@ -1,8 +1,17 @@
 /** `lcow run` and `lcow boot` in a virtual machine, as a person would use them, and what they say when it goes wrong. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import tap, { test } from "tap";
 import { buildImage } from "../../src/cli/image.ts";
@@ -30,7 +39,10 @@ function qemuBelow(pid: number): number | undefined {
   return undefined;
 }
 
-const temporary = () => readdirSync(tmpdir()).filter((name) => name.startsWith("lcow-vm-"));
+// Its own, since others run machines meanwhile.
+process.env.TMPDIR = mkdtempSync(join(tmpdir(), "lcow-test-"));
+tap.teardown(() => rmSync(tmpdir(), { recursive: true }));
+const temporary = () => readdirSync(tmpdir());
 
 test("the guest's kernel release, and the container's exit status", options, async (t) => {
   const before = temporary();
@@ -141,7 +153,7 @@ test(
   options,
   async (t) => {
     const file = `${t.testdir()}/console`;
-    const broken = ["--append", "rdinit=/nonexistent", "--", "/bin/true"];
+    const broken = ["--append", "rdinit=/proc/none", "--", "/bin/true"];
     const ran = await lcow(t, ["run", ...broken]);
     t.equal(ran.status, 125);
     t.match(ran.stderr, /kernel panic[\s\S]*\nTo look into it: --console FILE .*--append TEXT .*\n$/);
@@ -154,9 +166,9 @@ test(
 test("what is missing or too little is named, within seconds", options, async (t) => {
   const empty = `${t.testdir({ empty: "", text: "no kernel" })}`;
   const cases: [string[], number, RegExp][] = [
-    [["--kernel", "/nonexistent/kernel"], 2, /kernel \/nonexistent\/kernel/],
+    [["--kernel", "/proc/none/kernel"], 2, /kernel \/proc\/none\/kernel/],
     [["--kernel", `${empty}/text`], 125, /no x86 Linux kernel/],
-    [["--initrd", "/nonexistent/initrd"], 2, /initrd \/nonexistent\/initrd/],
+    [["--initrd", "/proc/none/initrd"], 2, /initrd \/proc\/none\/initrd/],
     [["--initrd", `${empty}/empty`], 125, /is empty/],
     [["--vm-memory", "16m"], 2, /too little/],
   ];

@@ -107,7 +107,7 @@ test("wrong usage is refused", async (t) => {
   t.match(await start("-e", "109").ended, { code: 1, stderr: /no program/ });
   t.match(await start("-e", "12x", "true").ended, { code: 1, stderr: /12x is no port/ });
   t.match(await start("-r", "true").ended, { code: 1, stderr: /-r needs/ });
-  t.match(await start("/no/such/program").ended, { code: 127, stderr: /no\/such\/program/ });
+  t.match(await start("/proc/none/program").ended, { code: 127, stderr: /proc\/none\/program/ });
 });
 
 test("-r: without a host the program runs as if nothing were wrong", async (t) => {
@@ -120,7 +120,7 @@ test("-r: without a host the program runs as if nothing were wrong", async (t) =
 test("-r: the exit status of a killed program is 128 and its signal", async (t) => {
   const { start } = setUp(t);
   t.match(await start("-r", "-e", "109", "sh", "-c", "kill -KILL $$").ended, { code: 137 });
-  t.match(await start("-r", "-e", "109", "/no/such/program").ended, { code: 127 });
+  t.match(await start("-r", "-e", "109", "/proc/none/program").ended, { code: 127 });
 });
 
 test("-r: SIGTERM reaches the program", async (t) => {

@@ -4,12 +4,12 @@ import { test } from "tap";
 import { errnoName, mount, sync, unmount } from "../../src/linux/libc.ts";
 
 test("a failed call names itself, its argument and the errno, and not the options", async (t) => {
-  await t.rejects(mount("tmpfs", "/nonexistent", "tmpfs", 0, "secret=hunter2"), {
+  await t.rejects(mount("tmpfs", "/proc/none", "tmpfs", 0, "secret=hunter2"), {
     code: "SYSTEM_CALL_FAILED",
-    message: "mount(tmpfs tmpfs on /nonexistent) failed: ENOENT",
+    message: "mount(tmpfs tmpfs on /proc/none) failed: ENOENT",
     cause: { code: "ENOENT", errno: 2, syscall: "mount" },
   });
-  await t.rejects(unmount("/nonexistent"), { message: "umount2(/nonexistent) failed: ENOENT" });
+  await t.rejects(unmount("/proc/none"), { message: "umount2(/proc/none) failed: ENOENT" });
   t.equal(errnoName(16), "EBUSY");
   t.equal(errnoName(99999), "errno 99999");
   await sync();

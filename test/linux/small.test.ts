@@ -63,7 +63,7 @@ test("a directory of files is removed, and nothing beyond it", (t) => {
 test("system errors are told by their code", (t) => {
   let error: unknown;
   try {
-    readFileSync("/nonexistent");
+    readFileSync("/proc/none");
   } catch (thrown) {
     error = thrown;
   }

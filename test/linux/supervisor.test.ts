@@ -48,9 +48,9 @@ test("exit codes and signals are told", async (t) => {
 });
 
 test("a program that is not there is an error", async (t) => {
-  await t.rejects(supervisor.spawn({ path: "/nonexistent/program" }), {
+  await t.rejects(supervisor.spawn({ path: "/proc/none/program" }), {
     code: "SPAWN_FAILED",
-    message: /\/nonexistent\/program/,
+    message: /\/proc\/none\/program/,
   });
 });
 
@@ -123,7 +123,7 @@ test("children of Node's own are left to Node", async (t) => {
     [...results.keys()].map((code) => [code, code]),
   );
   t.equal((await run("sh", ["-c", "echo out"])).stdout, "out\n");
-  await t.rejects(run("/nonexistent/program"), { code: "ENOENT" });
+  await t.rejects(run("/proc/none/program"), { code: "ENOENT" });
 });
 
 test("a lost exit code is 255", (t) => {

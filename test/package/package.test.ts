@@ -44,9 +44,18 @@ function entries(tarball: string): string[] {
   return execFileSync("tar", ["-tzf", tarball], { encoding: "utf8" }).trim().split("\n");
 }
 
-/** What an agent and its machine leave where they work. */
+/** What an agent and its machine leave where they work; not what agents have that others run meanwhile. */
 function traces(): string[] {
-  return readdirSync("/run").filter((name) => name.startsWith("lcow-gcs"));
+  const commands = globSync("/proc/[0-9]*/cmdline").map((file) => {
+    try {
+      return readFileSync(file, "utf8");
+    } catch {
+      // It has ended.
+      return "";
+    }
+  });
+  const isInUse = (name: string) => commands.some((command) => command.includes(`/run/${name}`));
+  return readdirSync("/run").filter((name) => name.startsWith("lcow-gcs") && !isInUse(name));
 }
 
 test("what is packed: the same bytes each time, what belongs there, and what it is made of", async (t) => {
@@ -314,7 +323,7 @@ test("what is wrong with a machine or an installation is a line that says what t
   );
   const unbuildable = project.run(
     "env",
-    "npm_config_node_gyp=/nonexistent",
+    "npm_config_node_gyp=/proc/none",
     "node",
     join(installed, "bin/install.cjs"),
   );

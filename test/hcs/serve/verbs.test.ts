@@ -159,7 +159,7 @@ test("what is wrong is told, and by an exit status", async (t) => {
     [["create", "--local", "a/b", "--", "true"], 2, /NAME a\/b: .*letter or digit/],
     [["create", "--local", "x"], 2, "create needs"],
     [["create", "--local", "--memory", "lots", "x", "true"], 2, "--memory lots"],
-    [["create", "--local", "--root", "/no/such", "x", "true"], 2, "no such directory"],
+    [["create", "--local", "--root", "/proc/none", "x", "true"], 2, "no such directory"],
     [["exec", "x"], 2, "exec needs"],
     [["list", "extra"], 2, "unexpected extra"],
     [["signal", "x", "NOISE"], 2, "NOISE is no signal"],

@@ -99,9 +99,9 @@ test("a failed start says which step failed, and leaves neither fd nor process",
   const before = countFds();
   const { readFd, writeFd } = pipe();
   const failures: [Omit<SpawnOptions, "path"> & { path?: string }, string, string][] = [
-    [{ path: "/nonexistent" }, "ENOENT", "execve"],
+    [{ path: "/proc/none" }, "ENOENT", "execve"],
     [{ path: "/etc/passwd" }, "EACCES", "execve"],
-    [{ cwd: "/nonexistent" }, "ENOENT", "chdir"],
+    [{ cwd: "/proc/none" }, "ENOENT", "chdir"],
     [{ newSession: true, controllingTerminal: true }, "ENOTTY", "ioctl(TIOCSCTTY)"],
     [{ stdio: [999_999, null, null] }, "EBADF", "fcntl(F_DUPFD_CLOEXEC)"],
   ];

@@ -101,9 +101,9 @@ test("a forwarder whose host never says READY gives up; without a channel it say
   const guest = await startGuest(t, { attach: false, arguments: ["--deadline", "1"] });
   t.equal(await guest.exited, 1);
   t.match(guest.said(), /did not say READY within 1 s/);
-  const none = spawn(FORWARDER, ["--channel", "/nowhere/channel"], { stdio: ["ignore", "ignore", "pipe"] });
+  const none = spawn(FORWARDER, ["--channel", "/proc/none/channel"], { stdio: ["ignore", "ignore", "pipe"] });
   const [text] = (await once(none.stderr, "data")) as [Buffer];
-  t.match(String(text), /cannot open the channel \/nowhere\/channel: No such file/);
+  t.match(String(text), /cannot open the channel \/proc\/none\/channel: No such file/);
 });
 
 test("it tells when the ports are there, and lives on until the host goes", async (t) => {
@@ -141,7 +141,7 @@ test("a directory that others may enter is no place for its sockets", async (t) 
   buildForwarder();
   const directory = shortDirectory(t);
   chmodSync(directory, 0o711);
-  const child = spawn(FORWARDER, ["--channel", "/nowhere", "--listen", join(directory, "port")], {
+  const child = spawn(FORWARDER, ["--channel", "/proc/none", "--listen", join(directory, "port")], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   t.match(String((await once(child.stderr, "data"))[0]), /must be a directory of user 0 with mode 0700/);

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, globSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,9 @@ import { testGuest } from "./test-guest.ts";
 // Emulated guests on a busy machine: each boot takes seconds, at times many.
 t.setTimeout(600_000);
 t.jobs = 1;
+// Its own, since others run machines meanwhile.
+process.env.TMPDIR = mkdtempSync(join(tmpdir(), "lcow-test-"));
+t.teardown(() => rmSync(tmpdir(), { recursive: true }));
 const PATIENCE = { timeoutMs: 120_000 };
 const guest = testGuest(t);
 const shell = ["/bin/vsockexec", "-i", "50", "-o", "51", "/bin/sh"];
@@ -37,7 +40,7 @@ function running(pid: number | undefined): boolean {
 }
 
 function directories(): string[] {
-  return globSync(join(tmpdir(), "lcow-vm-*"));
+  return readdirSync(tmpdir());
 }
 
 /** Runs commands in the guest's shell, one at a time. */
@@ -176,14 +179,14 @@ t.test("what can be known before QEMU starts is told at once", async (t) => {
   await writeFile(empty, "");
   const wrong: [Partial<QemuConfig>, { code: string; message?: RegExp }][] = [
     [
-      { kernel: "/nowhere/kernel" },
-      { code: "INVALID_ARGUMENT", message: /kernel \/nowhere\/kernel cannot be read/ },
+      { kernel: "/proc/none/kernel" },
+      { code: "INVALID_ARGUMENT", message: /kernel \/proc\/none\/kernel cannot be read/ },
     ],
     [{ kernel: garbage }, { code: "INVALID_ARGUMENT", message: /no x86 Linux kernel/ }],
     [{ kernel: directory }, { code: "INVALID_ARGUMENT", message: /is a directory/ }],
-    [{ initrd: "/nowhere/initrd" }, { code: "INVALID_ARGUMENT", message: /initrd \/nowhere\/initrd/ }],
+    [{ initrd: "/proc/none/initrd" }, { code: "INVALID_ARGUMENT", message: /initrd \/proc\/none\/initrd/ }],
     [{ initrd: empty }, { code: "INVALID_ARGUMENT", message: /is empty/ }],
-    [{ disks: [{ path: "/nowhere/disk", lun: 3 }] }, { code: "INVALID_ARGUMENT", message: /disk 0:3/ }],
+    [{ disks: [{ path: "/proc/none/disk", lun: 3 }] }, { code: "INVALID_ARGUMENT", message: /disk 0:3/ }],
     [{ memoryMiB: 64 }, { code: "INVALID_ARGUMENT", message: /64 MiB.*at least 256/ }],
     [
       { memoryMiB: 2 ** 30 },
@@ -217,7 +220,7 @@ t.test("what can be known before QEMU starts is told at once", async (t) => {
     ],
     [{ initArguments: ["two words"] }, { code: "INVALID_ARGUMENT", message: /two words/ }],
     [
-      { qemu: "/nowhere/qemu" },
+      { qemu: "/proc/none/qemu" },
       { code: "SPAWN_FAILED", message: /install the Debian package qemu-system-x86/ },
     ],
     [{ qemu: "no-such-qemu" }, { code: "SPAWN_FAILED", message: /not on the PATH/ }],
