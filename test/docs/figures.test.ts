@@ -48,6 +48,13 @@ const FIGURES: readonly Figure[] = [
     source: "src/protocol/frame.ts",
     name: "MAXIMUM_SIZE_FROM_GUEST",
   },
+  {
+    says: "after 3 s in any case",
+    value: 3000,
+    source: "src/gcs/bridge/session.ts",
+    name: "NOTIFICATION_HOLD_MS",
+  },
+  { says: "WaitForProcess for it, 50 ms", value: 50, source: "test/gcs/reconnect.test.ts", name: "PROBE_MS" },
   { says: "in order, within 20 s", value: 20_000, source: "src/gcs/main.ts", name: "DEFECT_END_MS" },
   { says: "500 ms without bytes", value: 500, source: drain, name: "drainIdleMs" },
   { says: "5 s without progress", value: 5000, source: drain, name: "drainStallMs" },

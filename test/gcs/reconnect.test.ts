@@ -1,11 +1,13 @@
 /** What happens to requests when the connection to the host goes away and comes back. */
-import t from "tap";
+import t, { type Test } from "tap";
 import { requestTypeOf } from "../../src/protocol/messages.ts";
 import { createBody, executeBody, runSleeper } from "../helpers/gcs-requests.ts";
 import { startGuest } from "../helpers/guest.ts";
 import type { RawHost } from "../helpers/raw-host.ts";
 
 const FOREVER = 0xffffffff;
+/** hcsshim's, exitProbeTimeoutMs. */
+const PROBE_MS = 50;
 
 async function exitOf(pid: number): Promise<void> {
   for (let waited = 0; waited < 10_000; waited += 10) {
@@ -85,6 +87,100 @@ await t.test("a host that counts anew gets no answers to another's questions", a
   );
   t.equal((await host.request("DeleteContainerState", { ContainerId: "c1" })).Result, 0);
   t.equal(host.received.filter(({ id }) => id === 5000n).length, 0);
+});
+
+/** As hcsshim's destination of a live migration: ids from the start, then above all that the source gave out. */
+async function arriveAtDestination(host: RawHost, exited: number): Promise<void> {
+  host.bridge.destroy();
+  if (exited !== 0) {
+    process.kill(exited, "SIGKILL");
+    await exitOf(exited);
+  }
+  host.received.length = 0;
+  await host.accept();
+  sendNegotiate(host, 0n);
+  await host.reply("NegotiateProtocol", 0n);
+}
+
+async function waitAtSource(t: Test): Promise<{ host: RawHost; pid: number; wait: Record<string, unknown> }> {
+  const { agent, host } = await startGuest(t);
+  sendNegotiate(host, 0n);
+  await host.reply("NegotiateProtocol", 0n);
+  const pid = await runSleeper(host, "c1", `${agent.directory}/c/c1`);
+  const wait = { ContainerId: "c1", ProcessId: pid };
+  host.send(requestTypeOf("WaitForProcess"), 1100n, { ...wait, TimeoutInMs: FOREVER });
+  host.send(requestTypeOf("Start"), 1101n, { ContainerId: "c1" });
+  await host.reply("Start", 1101n);
+  return { host, pid, wait };
+}
+
+await t.test(
+  "a host that a running machine moved to gets the answers it has adopted, once it has",
+  async (t) => {
+    const { host, pid, wait } = await waitAtSource(t);
+    await arriveAtDestination(host, 0);
+    host.send(requestTypeOf("WaitForProcess"), 1200n, { ...wait, TimeoutInMs: PROBE_MS });
+    t.equal(
+      Number((await host.reply("WaitForProcess", 1200n)).body.Result) >>> 0,
+      0xc0370109,
+      "it runs still",
+    );
+    process.kill(pid, "SIGKILL");
+    t.match((await host.reply("WaitForProcess", 1100n)).body, { Result: 0, ExitCode: 137 }, "by the old id");
+    await host.take(({ body }) => body.Type === "UnexpectedExit", "the exit notification");
+  },
+);
+
+await t.test(
+  "what ended while the machine moved is told when its host asks, and nothing before",
+  async (t) => {
+    const { host, pid, wait } = await waitAtSource(t);
+    await arriveAtDestination(host, pid);
+    host.send(requestTypeOf("DumpStacks"), 1200n, { ContainerId: "" });
+    await host.reply("DumpStacks", 1200n);
+    t.same(
+      host.received.map(({ id }) => id),
+      [0n, 1200n],
+      "an answer or notification that it does not expect would end its bridge",
+    );
+    host.send(requestTypeOf("WaitForProcess"), 1201n, { ...wait, TimeoutInMs: PROBE_MS });
+    t.match((await host.reply("WaitForProcess", 1201n)).body, { Result: 0, ExitCode: 137 });
+    t.match((await host.reply("WaitForProcess", 1100n)).body, { Result: 0, ExitCode: 137 });
+    await host.take(({ body }) => body.Type === "UnexpectedExit", "the exit notification");
+    t.equal(host.received.filter(({ id }) => id === 1100n).length, 1);
+  },
+);
+
+await t.test("a host that counted up to the old ids by itself has adopted nothing", async (t) => {
+  const { host, pid, wait } = await waitAtSource(t);
+  await arriveAtDestination(host, pid);
+  for (let id = 1n; id <= 1102n; id++) host.send(requestTypeOf("Start"), id, { ContainerId: "c1" });
+  await host.reply("Start", 1102n);
+  host.send(requestTypeOf("WaitForProcess"), 1103n, { ...wait, TimeoutInMs: PROBE_MS });
+  t.match((await host.reply("WaitForProcess", 1103n)).body, { Result: 0, ExitCode: 137 });
+  await host.take(({ body }) => body.Type === "UnexpectedExit", "the exit notification");
+  t.equal(host.received.filter(({ id }) => id === 1100n).length, 1, "its own Start had that id, and no more");
+});
+
+await t.test("of a container that never started no end is told", async (t) => {
+  const { agent, host } = await startGuest(t);
+  await host.negotiate();
+  for (const id of ["deleted", "killed"]) {
+    t.match(await host.request("Create", createBody(id, `${agent.directory}/c/${id}`)), { Result: 0 });
+  }
+  t.match(await host.request("ShutdownForced", { ContainerId: "killed" }), { Result: 0 });
+  for (const id of ["deleted", "killed"])
+    t.match(await host.request("DeleteContainerState", { ContainerId: id }), { Result: 0 });
+  const pid = await runSleeper(host, "started", `${agent.directory}/c/started`);
+  process.kill(pid, "SIGKILL");
+  await host.take(
+    ({ body }) => body.ContainerId === "started" && body.Type !== undefined,
+    "one that did start",
+  );
+  t.same(
+    host.received.filter(({ body }) => body.Type !== undefined).map(({ body }) => body.ContainerId),
+    ["started"],
+  );
 });
 
 await t.test("a slow request holds no other up", async (t) => {

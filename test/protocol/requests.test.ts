@@ -1,7 +1,7 @@
 import t, { type Test } from "tap";
-import { parseJson } from "../../src/common/json.ts";
+import { parseJson, stringifyJson } from "../../src/common/json.ts";
 import { decodeRequest, encodeRequest } from "../../src/protocol/codec.ts";
-import type { MessageName } from "../../src/protocol/messages.ts";
+import { MESSAGE_NAMES, type MessageName } from "../../src/protocol/messages.ts";
 import { RESOURCE_TYPES, type ResourceType } from "../../src/protocol/schemas/modify-settings.ts";
 import { runsInUtilityVm, signalOf, stdioPortsOf } from "../../src/protocol/schemas/process.ts";
 import { formatPath, sampleRequest, toWire, withField } from "./mutations.ts";
@@ -266,5 +266,40 @@ t.test("limits of a container pass through to the runtime", (t) => {
   };
   const body = toWire({ ContainerId: "a", Request: { ResourceType: "ContainerConstraints", Settings } });
   t.strictSame(decodeRequest("ModifySettings", body).Request.Settings, Settings);
+  t.end();
+});
+
+t.test("field names match whatever their case, and the exact one goes first", (t) => {
+  const DATA = new Set(["environment", "annotations", "otsc"]);
+  const shouted = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(shouted);
+    if (typeof value === "string" && value.startsWith("{")) return stringifyJson(shouted(parseJson(value)));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, inner]) => [
+        key.toUpperCase(),
+        DATA.has(key.toLowerCase()) ? inner : shouted(inner),
+      ]),
+    );
+  };
+  /** Of an OCI spec what no schema knows passes through by the name that it has. */
+  const known = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(known);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).flatMap(([key, inner]) =>
+        key === key.toUpperCase() && key.length > 1 ? [] : [[key, known(inner)]],
+      ),
+    );
+  };
+  for (const name of MESSAGE_NAMES) {
+    const request = toWire(sampleRequest(name));
+    const decoded = decodeRequest(name, stringifyJson(shouted(parseJson(request))));
+    t.match(decodeRequest(name, request), known(decoded) as object, name);
+    t.ok(stringifyJson(decoded).length > 0.5 * stringifyJson(decodeRequest(name, request)).length, name);
+  }
+  const wait = { ContainerId: "abc", ProcessId: 5, TimeoutInMs: 1 };
+  const both = decodeRequest("WaitForProcess", toWire({ processid: 7, ...wait, PROCESSID: 8 }));
+  t.equal(both.ProcessId, 5);
   t.end();
 });

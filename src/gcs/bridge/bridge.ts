@@ -24,6 +24,7 @@ import { type Handler, type HandlerContext, NO_REPLY } from "./handlers/handler.
 import { afterNegotiation, beforeNegotiation } from "./handlers/table.ts";
 import { PendingOperations } from "./pending.ts";
 import { loggable, scrub } from "./scrub.ts";
+import { type OpenWait, OrphanedWaits, Session } from "./session.ts";
 
 export interface BridgeOptions {
   readonly uvm: Uvm;
@@ -34,17 +35,14 @@ export interface BridgeOptions {
   readonly onShutdown: (graceful: boolean) => void;
 }
 
-/** Replies belong to the host that asked; a host that numbers its messages anew is another one. */
-interface Session {
-  connection: BridgeConnection | undefined;
-  negotiated: boolean;
-  highestId: bigint;
-}
-
 export class Bridge {
   readonly #options: BridgeOptions;
   readonly #pending = new PendingOperations();
-  #session: Session = { connection: undefined, negotiated: false, highestId: -1n };
+  #session = new Session(false);
+  /** Of this session. */
+  readonly #waits = new Set<OpenWait>();
+  readonly #orphans = new OrphanedWaits();
+  #holding: NodeJS.Timeout | undefined;
   /** In their order; what a lost connection did not take stands before what came later. */
   #waiting: Outgoing[] = [];
 
@@ -73,10 +71,10 @@ export class Bridge {
   }
 
   notify(notification: Notification): void {
-    const outgoing: Outgoing = { kind: "notification", frame: encodeNotificationFrame(notification) };
-    const { connection, negotiated } = this.#session;
-    if (connection !== undefined && negotiated) connection.send(outgoing);
-    else this.#waiting.push(outgoing);
+    const containerId = notification.ContainerId;
+    const frame = encodeNotificationFrame(notification);
+    this.#waiting.push({ kind: "notification", frame, containerId });
+    this.#sendWaiting();
   }
 
   #onFrame(frame: Frame): void {
@@ -94,7 +92,6 @@ export class Bridge {
       return;
     }
     if (!negotiated) this.#beginSession(frame.id);
-    if (frame.id > this.#session.highestId) this.#session.highestId = frame.id;
     this.#dispatch(name, handler, frame);
   }
 
@@ -113,17 +110,24 @@ export class Bridge {
     return table[name] as Handler<MessageName> | undefined;
   }
 
-  /** Forgets replies to a host that is gone: one that counts from the start again did not ask for them. */
+  /** What an earlier host asked for is nobody's from here: see session.ts. */
   #beginSession(id: bigint): void {
     const session = this.#session;
-    if (session.highestId < 0n || id > session.highestId) return;
-    const { log } = this.#options;
-    const kept = this.#waiting.filter(({ kind }) => kind === "notification");
-    const count = this.#waiting.length - kept.length;
-    if (count > 0) log.warn({ count }, "replies to an earlier host were dropped");
+    if (!session.isEndedBy(id)) return;
+    const kept: Outgoing[] = [];
+    let dropped = 0;
+    for (const outgoing of this.#waiting) {
+      if (outgoing.kind === "notification") kept.push(outgoing);
+      else if (outgoing.wait === undefined) dropped++;
+      else this.#orphans.add(Object.assign(outgoing.wait, { answer: outgoing.frame }));
+    }
+    if (dropped > 0) this.#options.log.warn({ count: dropped }, "replies to an earlier host were dropped");
     this.#waiting = kept;
+    for (const wait of this.#waits) this.#orphans.add(wait);
+    this.#waits.clear();
     // Requests of the earlier host that are still at work hold its session, and see that it is over.
-    this.#session = { connection: session.connection, negotiated: false, highestId: -1n };
+    this.#session = new Session(true);
+    this.#session.connection = session.connection;
     session.connection = undefined;
   }
 
@@ -146,6 +150,8 @@ export class Bridge {
     const session = this.#session;
     const { connection } = session;
     const containerId = "ContainerId" in request ? (request.ContainerId ?? "") : "";
+    session.note(id, containerId);
+    const wait = this.#openWait(session, name, request);
     const operation = this.#pending.add(name, id, containerId);
     const finish = (payload: PayloadOf<MessageName> | typeof NO_REPLY) => {
       this.#pending.delete(operation);
@@ -155,13 +161,21 @@ export class Bridge {
       if (payload === NO_REPLY) return;
       const { ActivityId } = request;
       const response = ActivityId ? { ActivityId, Result: 0, ...payload } : { Result: 0, ...payload };
-      this.#reply(session, connection, encodeResponseFrame(name, id, response as ResponseOf<MessageName>));
+      this.#reply({
+        ...{ session, cameBy: connection, wait },
+        frame: encodeResponseFrame(name, id, response as ResponseOf<MessageName>),
+      });
     };
     const fail = (error: unknown) => {
       this.#pending.delete(operation);
       log.warn({ ...requestFields(operation, request), error: describeError(error) }, "request failed");
-      this.#reply(session, connection, encodeErrorFrame(type, id, error, request.ActivityId));
+      const frame = encodeErrorFrame(type, id, error, request.ActivityId);
+      this.#reply({ session, cameBy: connection, wait, frame });
     };
+    if (wait !== undefined) {
+      for (const frame of this.#orphans.claim(session, containerId, wait.processId))
+        this.#reply({ session, cameBy: connection, wait: undefined, frame });
+    }
     try {
       const reply = handler(this.#context(session), request);
       if (reply instanceof Promise) reply.then(finish).catch(fail);
@@ -174,12 +188,20 @@ export class Bridge {
   #refuse(frame: Frame, error: unknown): void {
     const type = describeType(frame.type);
     this.#options.log.warn({ type, id: String(frame.id), error: describeError(error) }, "request refused");
-    const { connection } = this.#session;
-    this.#reply(
-      this.#session,
-      connection,
-      encodeErrorFrame(frame.type, frame.id, error, activityIdOf(frame.body)),
-    );
+    const session = this.#session;
+    session.note(frame.id, "");
+    this.#reply({
+      ...{ session, cameBy: session.connection, wait: undefined },
+      frame: encodeErrorFrame(frame.type, frame.id, error, activityIdOf(frame.body)),
+    });
+  }
+
+  #openWait(session: Session, name: MessageName, request: RequestOf<MessageName>): OpenWait | undefined {
+    if (name !== "WaitForProcess" || !("ProcessId" in request)) return undefined;
+    const { ContainerId = "", ProcessId } = request;
+    const wait: OpenWait = { containerId: ContainerId, processId: ProcessId, session, claimedBy: session };
+    this.#waits.add(wait);
+    return wait;
   }
 
   #context(session: Session): HandlerContext {
@@ -188,9 +210,12 @@ export class Bridge {
       log: this.#options.log,
       pending: this.#pending,
       negotiated: () => {
+        session.negotiated = true;
         // The reply to the negotiation goes first, then what waited for this host.
         setImmediate(() => this.#sendWaiting());
-        session.negotiated = true;
+        clearTimeout(this.#holding);
+        this.#holding = setTimeout(() => this.#sendWaiting(), session.begin() + 1);
+        this.#holding.unref();
       },
       notify: (notification) => this.notify(notification),
       shutdown: (graceful) => this.#options.onShutdown(graceful),
@@ -198,24 +223,46 @@ export class Bridge {
   }
 
   #sendWaiting(): void {
-    const { connection, negotiated } = this.#session;
+    const session = this.#session;
+    const { connection, negotiated } = session;
     if (connection === undefined || !negotiated) return;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const outgoing of waiting) connection.send(outgoing);
+    for (const outgoing of waiting) {
+      const isHeld = outgoing.kind === "notification" && !session.takesNotification(outgoing.containerId);
+      if (isHeld) this.#waiting.push(outgoing);
+      else connection.send(outgoing);
+    }
   }
 
-  /** @param cameBy the connection of the request: the only one that gets its reply before negotiation. */
-  #reply(session: Session, cameBy: BridgeConnection | undefined, frame: Buffer): void {
-    const { connection, negotiated } = this.#session;
-    if (session !== this.#session) {
-      this.#options.log.warn({}, "a reply to an earlier host was dropped");
+  #reply(reply: Reply): void {
+    const { session, cameBy, frame, wait } = reply;
+    if (wait !== undefined) {
+      this.#waits.delete(wait);
+      if (wait.claimedBy === this.#session) this.#orphans.delete(wait);
+    }
+    if ((wait?.claimedBy ?? session) !== this.#session) {
+      if (wait !== undefined) wait.answer = frame;
+      else this.#options.log.warn({}, "a reply to an earlier host was dropped");
       return;
     }
-    const outgoing: Outgoing = { kind: "reply", frame };
+    const { connection, negotiated } = this.#session;
+    const outgoing: Outgoing = { kind: "reply", frame, wait };
     if (connection !== undefined && (negotiated || connection === cameBy)) connection.send(outgoing);
     else this.#waiting.push(outgoing);
+    // Who has named a container may hear of its end.
+    if (this.#waiting.length > 0 && this.#session.holdsNotifications) setImmediate(() => this.#sendWaiting());
   }
+}
+
+interface Reply {
+  /** Of the request. */
+  readonly session: Session;
+  /** The connection of the request: the only one that gets its reply before negotiation. */
+  readonly cameBy: BridgeConnection | undefined;
+  readonly frame: Buffer;
+  /** What a WaitForProcess is known by beyond its session. */
+  readonly wait: OpenWait | undefined;
 }
 
 /** What a log line says of a request: never its body, which may hold secrets. */

@@ -10,6 +10,8 @@ import {
   type OversizedFrame,
 } from "../../protocol/frame.ts";
 
+import type { OpenWait } from "./session.ts";
+
 /** Frames kept for a reconnect are weeded out in lots of this many. */
 const FORGET_AT = 64;
 
@@ -37,10 +39,9 @@ export interface ByteStream {
 }
 
 /** A reply is for the host that asked; a notification is for whichever host there is. */
-export interface Outgoing {
-  readonly kind: "reply" | "notification";
-  readonly frame: Buffer;
-}
+export type Outgoing =
+  | { readonly kind: "reply"; readonly frame: Buffer; readonly wait: OpenWait | undefined }
+  | { readonly kind: "notification"; readonly frame: Buffer; readonly containerId: string };
 
 export class BridgeConnection {
   readonly #stream: ByteStream;

@@ -57,8 +57,10 @@ export class UvmContainer {
     this.init = new UvmProcess(parts.container.getInitProcess());
     this.processes.add(this.init);
     void this.init.finished.then(() => {
+      const hadStarted = this.#status !== "created";
       this.#status = "stopped";
-      parts.onExit(this.#exitType);
+      // Its host has never been told that it runs, and takes a word of its end for one of a container it does not know.
+      if (hadStarted || this.init.wasWaitedFor) parts.onExit(this.#exitType);
     });
   }
 

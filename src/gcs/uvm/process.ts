@@ -19,6 +19,7 @@ export class UvmProcess {
   /** Settles with the exit code once the process has ended and its output is drained; never rejects. */
   readonly finished: Promise<number>;
   #exitCode: number | undefined;
+  #wasWaitedFor = false;
   #process: ProcessHandle | undefined;
   readonly #waiters = new Set<(exitCode: number) => void>();
 
@@ -28,6 +29,7 @@ export class UvmProcess {
     this.finished = process.wait();
     void this.finished.then((exitCode) => {
       this.#exitCode = exitCode;
+      this.#wasWaitedFor = this.#waiters.size > 0;
       for (const answer of this.#waiters) answer(exitCode);
       this.#waiters.clear();
     });
@@ -35,6 +37,11 @@ export class UvmProcess {
 
   get exitCode(): number | undefined {
     return this.#exitCode;
+  }
+
+  /** Somebody got its exit code. */
+  get wasWaitedFor(): boolean {
+    return this.#wasWaitedFor;
   }
 
   /**

@@ -38,16 +38,41 @@ export function optional<const TSchema extends AnySchema>(
 
 const notAnObject = v.custom<Record<string, unknown>>(isObject, "object");
 
+/**
+ * Field names match whatever their case, as Go's decoder takes them; the exact one goes first.
+ * @param names the fields by their names in lower case
+ */
+function withExactNames(
+  input: Record<string, unknown>,
+  names: ReadonlyMap<string, string>,
+): Record<string, unknown> {
+  let exact: Record<string, unknown> | undefined;
+  for (const key in input) {
+    const name = names.get(key.toLowerCase());
+    if (name === undefined || name === key || Object.hasOwn(input, name)) continue;
+    exact ??= { ...input };
+    exact[name] = input[key];
+    delete exact[key];
+  }
+  return exact ?? input;
+}
+
+function namesOf(entries: v.ObjectEntries): ReadonlyMap<string, string> {
+  return new Map(Object.keys(entries).map((name) => [name.toLowerCase(), name]));
+}
+
 /** An object whose unknown fields are ignored. (valibot's own takes arrays for objects.) */
 export function object<const TEntries extends v.ObjectEntries>(
   entries: TEntries,
 ): v.ObjectSchema<TEntries, undefined> {
   const base = v.object(entries);
+  const names = namesOf(entries);
   return {
     ...base,
     "~run"(dataset, config) {
-      if (!isObject(dataset.value)) return refuse(dataset, config);
-      return base["~run"](dataset, config);
+      const input = dataset.value;
+      if (!isObject(input)) return refuse(dataset, config);
+      return base["~run"]({ ...dataset, value: withExactNames(input, names) }, config);
     },
   };
 }
@@ -57,12 +82,13 @@ export function looseObject<const TEntries extends v.ObjectEntries>(
   entries: TEntries,
 ): v.LooseObjectSchema<TEntries, undefined> {
   const base = v.looseObject(entries);
+  const names = namesOf(entries);
   return {
     ...base,
     "~run"(dataset, config) {
-      const input = dataset.value;
-      if (!isObject(input)) return refuse(dataset, config);
-      const output = base["~run"](dataset, config);
+      if (!isObject(dataset.value)) return refuse(dataset, config);
+      const input = withExactNames(dataset.value, names);
+      const output = base["~run"]({ ...dataset, value: input }, config);
       // valibot leaves these two names out; in JSON they are names like any other.
       for (const key of ["constructor", "prototype"]) {
         if (Object.hasOwn(input, key)) (output.value as Record<string, unknown>)[key] = input[key];

@@ -264,12 +264,16 @@ export async function sendBadInput(t: Test, environment: GuestEnvironment): Prom
     );
     const early = await host.request("ExecuteProcess", executeBody("c2", execParameters(["/bin/true"])));
     t.equal(early.Result, code("INVALID_STATE"), "exec before init runs");
+    const query = { ContainerId: "c2", Query: '{"PropertyTypes":["ProcessList"]}' };
+    const properties = JSON.parse(String((await host.request("GetProperties", query)).Properties));
+    const ProcessId: unknown = properties.ProcessList[0].ProcessId;
     t.equal(
       (await host.request("ShutdownForced", { ContainerId: "c2" })).Result,
       0,
       "a created container can be ended",
     );
-    await host.take(({ body }) => body.ContainerId === "c2" && body.Type === "ForcedExit", "the exit of c2");
+    const wait = { ContainerId: "c2", ProcessId, TimeoutInMs: 0xffffffff };
+    t.match(await host.request("WaitForProcess", wait), { Result: 0, ExitCode: 137 });
     t.equal(
       (await host.request("ShutdownForced", { ContainerId: "c2" })).Result,
       code("SYSTEM_ALREADY_STOPPED"),
