@@ -38,6 +38,7 @@ export interface BridgeOptions {
 export class Bridge {
   readonly #options: BridgeOptions;
   readonly #pending = new PendingOperations();
+  #connection: BridgeConnection | undefined;
   #session = new Session(false);
   /** Of this session. */
   readonly #waits = new Set<OpenWait>();
@@ -56,7 +57,7 @@ export class Bridge {
    */
   async serve(stream: ByteStream): Promise<Error | undefined> {
     const connection = new BridgeConnection(stream);
-    this.#session.connection = connection;
+    this.#connection = connection;
     this.#session.negotiated = false;
     try {
       return await connection.serve(
@@ -65,7 +66,7 @@ export class Bridge {
       );
     } finally {
       this.#waiting = connection.takeUnsent().concat(this.#waiting);
-      this.#session.connection = undefined;
+      this.#connection = undefined;
       this.#session.negotiated = false;
     }
   }
@@ -127,8 +128,6 @@ export class Bridge {
     this.#waits.clear();
     // Requests of the earlier host that are still at work hold its session, and see that it is over.
     this.#session = new Session(true);
-    this.#session.connection = session.connection;
-    session.connection = undefined;
   }
 
   #dispatch(name: MessageName, handler: Handler<MessageName>, frame: Frame): void {
@@ -148,7 +147,7 @@ export class Bridge {
       );
     }
     const session = this.#session;
-    const { connection } = session;
+    const connection = this.#connection;
     const containerId = "ContainerId" in request ? (request.ContainerId ?? "") : "";
     session.note(id, containerId);
     const wait = this.#openWait(session, name, request);
@@ -191,7 +190,7 @@ export class Bridge {
     const session = this.#session;
     session.note(frame.id, "");
     this.#reply({
-      ...{ session, cameBy: session.connection, wait: undefined },
+      ...{ session, cameBy: this.#connection, wait: undefined },
       frame: encodeErrorFrame(frame.type, frame.id, error, activityIdOf(frame.body)),
     });
   }
@@ -224,7 +223,8 @@ export class Bridge {
 
   #sendWaiting(): void {
     const session = this.#session;
-    const { connection, negotiated } = session;
+    const { negotiated } = session;
+    const connection = this.#connection;
     if (connection === undefined || !negotiated) return;
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -246,7 +246,8 @@ export class Bridge {
       else this.#options.log.warn({}, "a reply to an earlier host was dropped");
       return;
     }
-    const { connection, negotiated } = this.#session;
+    const { negotiated } = this.#session;
+    const connection = this.#connection;
     const outgoing: Outgoing = { kind: "reply", frame, wait };
     if (connection !== undefined && (negotiated || connection === cameBy)) connection.send(outgoing);
     else this.#waiting.push(outgoing);

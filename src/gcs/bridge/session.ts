@@ -9,15 +9,12 @@
  * process is asked for by a host that has jumped over the old ids, and kept until then.
  * Source: hcsshim internal/controller/vm (save_lcow.go), internal/gcs (container.go, process.go).
  */
-import type { BridgeConnection } from "./connection.ts";
-
 /** A host that has moved asks for its containers within moments; see Session.holdsNotifications. */
 const NOTIFICATION_HOLD_MS = 3_000;
 /** Answers that no host has claimed; the oldest go first. */
 const MOST_UNCLAIMED = 4096;
 
 export class Session {
-  connection: BridgeConnection | undefined;
   negotiated = false;
   #highestId = -1n;
   #jump: { readonly from: bigint; readonly to: bigint } | undefined;
