@@ -123,7 +123,12 @@ export interface Process {
    * @returns false when it has already exited.
    */
   signal(signal: number): boolean;
-  /** Frees relays, fds and files. Safe at any time and more than once. */
+  /**
+   * After wait(): settles when its host has all of the output, or has closed, which delete() would cut short; never
+   * rejects.
+   */
+  delivered(): Promise<void>;
+  /** Frees relays, fds and files; output on its way is lost. Safe at any time and more than once. */
   delete(): Promise<void>;
   /** Set when the process has a terminal. */
   readonly tty: TtyRelay | undefined;

@@ -86,6 +86,14 @@ export class PipeRelay {
     await Promise.all(outputs.map((relay) => drainOutput(relay)));
   }
 
+  /**
+   * After drain(): settles when each stream has handed over all that was written, or its host has closed, however long the
+   * host takes; at once after close().
+   */
+  async delivered(): Promise<void> {
+    await Promise.all([...this.#relays.values()].map((relay) => relay.closed));
+  }
+
   /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */
   async close(): Promise<void> {
     this.#state = "closed";

@@ -109,6 +109,11 @@ export class TtyRelay {
     if (this.#output !== undefined) await drainOutput(this.#output);
   }
 
+  /** As PipeRelay.delivered(). */
+  async delivered(): Promise<void> {
+    await Promise.all([this.#input?.closed, this.#output?.closed]);
+  }
+
   /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */
   async close(): Promise<void> {
     this.#state = "closed";

@@ -122,7 +122,9 @@ export class UvmContainer {
     const connections = await connectStdio(transport, ports, STDIO_DIAL);
     const executed = new UvmProcess(await container.execProcess(prepared, connections));
     this.processes.add(executed);
-    void executed.finished.then(() => this.#release(executed));
+    executed.releaseDelivered().catch((err: unknown) => {
+      this.#parts.log.warn({ err, cid: this.id, pid: executed.pid }, "could not free what a process held");
+    });
     return executed.pid;
   }
 

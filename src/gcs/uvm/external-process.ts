@@ -59,6 +59,7 @@ export async function startExternalProcess(
         return exitCode;
       },
       signal: (signal) => child.signal(signal),
+      delivered: () => streams.delivered(),
       delete: () => streams.close(),
       tty,
     };

@@ -4,7 +4,7 @@ import type { Process } from "../../runtime/runtime.ts";
 import type { TtyRelay } from "../../stdio/tty-relay.ts";
 
 /** What this room needs of a process; the runtime's fits, and so does one outside any container. */
-export interface ProcessHandle extends Pick<Process, "pid" | "wait" | "signal" | "delete"> {
+export interface ProcessHandle extends Pick<Process, "pid" | "wait" | "signal" | "delivered" | "delete"> {
   readonly tty: Pick<TtyRelay, "resize"> | undefined;
 }
 
@@ -90,7 +90,14 @@ export class UvmProcess {
     this.#process.tty.resize(height, width);
   }
 
-  /** Frees what the process holds here; its exit code stays. */
+  /** Frees what the process holds here once it has exited and its host has all of the output, however long that takes. */
+  async releaseDelivered(): Promise<void> {
+    await this.finished;
+    await this.#process?.delivered();
+    await this.release();
+  }
+
+  /** Frees what the process holds here now; its exit code stays. */
   async release(): Promise<void> {
     const process = this.#process;
     this.#process = undefined;

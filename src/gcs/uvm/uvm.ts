@@ -228,11 +228,9 @@ export class Uvm {
     const { startExternalProcess } = await import("./external-process.ts");
     const process = new UvmProcess(await startExternalProcess(command, { supervisor, transport, ports }));
     this.processes.add(process);
-    void process.finished.then(() =>
-      process.release().catch((err: unknown) => {
-        log.warn({ err, pid: process.pid }, "could not free what a process held");
-      }),
-    );
+    process.releaseDelivered().catch((err: unknown) => {
+      log.warn({ err, pid: process.pid }, "could not free what a process held");
+    });
     return process.pid;
   }
 

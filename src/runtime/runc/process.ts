@@ -54,6 +54,11 @@ export class RuncProcess implements Process {
     return this.#process.signal(signal);
   }
 
+  async delivered(): Promise<void> {
+    await this.#drained;
+    await (this.tty ?? this.pipeRelay)?.delivered();
+  }
+
   delete(): Promise<void> {
     this.#deleted ??= this.#delete();
     return this.#deleted;
