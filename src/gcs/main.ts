@@ -3,7 +3,7 @@ import { openSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { AgentError, describeError } from "../common/errors.ts";
 import { version } from "../common/version.ts";
-import { reboot, sync } from "../linux/libc.ts";
+import { exitNow, reboot, sync } from "../linux/libc.ts";
 import { Supervisor } from "../linux/supervisor.ts";
 import { BRIDGE_PORT } from "../protocol/messages.ts";
 import { OciRuntime } from "../runtime/runc/runc.ts";
@@ -43,6 +43,12 @@ function readFlags(): Flags {
     complain(error);
     process.exit(USAGE_ERROR);
   }
+}
+
+/** Once the log's last lines are written, or nobody has read them for a while: then process.exit() would wait for them. */
+async function endProcess(log: AgentLogger, exitCode: number): Promise<never> {
+  if (await log.drained(LOG_DRAIN_MS)) process.exit(exitCode);
+  return await exitNow(exitCode);
 }
 
 /** One line, for a person; the log is not there yet. */
@@ -181,8 +187,7 @@ class Agent {
       }
       await rm(directory, { recursive: true, force: true });
     }
-    await this.#log.drained(LOG_DRAIN_MS);
-    process.exit(exitCode);
+    return await endProcess(this.#log, exitCode);
   }
 
   /** The machine goes down where this agent is a VM's; without a VM only the agent ends. */
@@ -227,14 +232,13 @@ async function main(): Promise<void> {
   const log = createLogger({ level: flags.loglevel, format: flags["log-format"], fd });
   const fatal = async (error: unknown) => {
     log.fatal({ error: describeError(error) }, "gcs ends");
-    await log.drained(LOG_DRAIN_MS);
-    process.exit(1);
+    await endProcess(log, FAILED);
   };
   let agent: Agent | undefined;
   const onDefect = (error: unknown, what: string) => {
     log.fatal({ err: error }, `${what}: the agent's state is unknown, so it ends`);
     // What is unknown may hang, too.
-    setTimeout(() => process.exit(FAILED), DEFECT_END_MS);
+    setTimeout(() => void exitNow(FAILED), DEFECT_END_MS);
     if (agent === undefined) void fatal(error);
     else void agent.end("a defect", FAILED);
   };

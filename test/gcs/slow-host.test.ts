@@ -1,10 +1,15 @@
 /** A host that reads late loses nothing: of a container's processes, of those outside, with pipes and with a terminal. */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, writeSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import t, { type Test } from "tap";
 import { drainStallMs } from "../../src/stdio/drain.ts";
+import { shortDirectory } from "../hcs/short-directory.ts";
 import { execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
 import { startGuest } from "../helpers/guest.ts";
+import { RawHost, withDeadline } from "../helpers/raw-host.ts";
 
 /** What a pipe of 1 MiB and a socket hold between them, so that the process can exit; a terminal holds less. */
 const OF_PIPE = 1_150_000;
@@ -30,18 +35,18 @@ async function start(t: Test, body: (port: number) => unknown): Promise<{ stream
 
 await t.test("what a host reads late", async (t) => {
   const shell = (bytes: number) => ["/bin/sh", "-c", `head -c ${bytes} /dev/zero`];
-  const pipe = shell(OF_PIPE);
+  const piped = shell(OF_PIPE);
   const terminal = { CommandArgs: shell(OF_TERMINAL), EmulateConsole: true };
   const cases: Record<string, { bytes: number; owner: string; body: (StdOut: number) => unknown }> = {
     exec: {
       bytes: OF_PIPE,
       owner: "c",
-      body: (StdOut) => executeBody("c", execParameters(pipe, { CreateStdOutPipe: true }), { StdOut }),
+      body: (StdOut) => executeBody("c", execParameters(piped, { CreateStdOutPipe: true }), { StdOut }),
     },
     "a process outside containers": {
       bytes: OF_PIPE,
       owner: UVM,
-      body: (StdOut) => executeBody(UVM, { CommandArgs: pipe, CreateStdOutPipe: true }, { StdOut }),
+      body: (StdOut) => executeBody(UVM, { CommandArgs: piped, CreateStdOutPipe: true }, { StdOut }),
     },
     "a terminal outside containers": {
       bytes: OF_TERMINAL,
@@ -68,4 +73,26 @@ await t.test("what a host reads late", async (t) => {
   // The exits are told; what they held is freed a moment later.
   for (let waited = 0; agent.fdCount() > fds && waited < 10_000; waited += 50) await delay(50);
   t.equal(agent.fdCount(), fds, "no descriptor is left");
+});
+
+await t.test("an agent whose log nobody reads ends all the same, with its exit status", async (t) => {
+  const directory = shortDirectory(t);
+  execFileSync("mkfifo", [`${directory}/log`]);
+  const full = openSync(`${directory}/log`, "r+");
+  t.teardown(() => closeSync(full));
+  // All that a pipe holds: the agent's first line waits in a write.
+  writeSync(full, Buffer.alloc(65_536));
+  const child = spawn(
+    new URL("../../bin/gcs", import.meta.url).pathname,
+    ["--transport", `unix:${directory}/s`],
+    {
+      stdio: ["ignore", "ignore", full],
+    },
+  );
+  const exited = once(child, "exit");
+  const silent = new RawHost(`${directory}/s`);
+  t.teardown(() => silent.close());
+  await silent.accept();
+  child.kill("SIGTERM");
+  t.same(await withDeadline(exited, "the agent's end"), [0, null]);
 });

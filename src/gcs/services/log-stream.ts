@@ -37,14 +37,14 @@ export class LogStream {
     }
   }
 
-  /** Resolves when nothing is pending, or after `timeoutMs`. */
-  drained(timeoutMs: number): Promise<void> {
-    if (!this.#writing) return Promise.resolve();
+  /** Resolves when nothing is pending, or after `timeoutMs`. @returns whether nothing is */
+  drained(timeoutMs: number): Promise<boolean> {
+    if (!this.#writing) return Promise.resolve(true);
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
+      const timer = setTimeout(resolve, timeoutMs, false);
       this.#idle.push(() => {
         clearTimeout(timer);
-        resolve();
+        resolve(true);
       });
     });
   }

@@ -15,8 +15,8 @@ export interface LoggerOptions {
 
 export interface AgentLogger extends Logger {
   fatal(fields: object, message: string): void;
-  /** Waits, at most `timeoutMs`, until all lines are written. */
-  drained(timeoutMs: number): Promise<void>;
+  /** Waits, at most `timeoutMs`, until all lines are written. @returns whether they are */
+  drained(timeoutMs: number): Promise<boolean>;
 }
 
 const bootOffset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
