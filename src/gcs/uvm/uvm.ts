@@ -21,7 +21,7 @@ import { ProcessTable } from "./process-table.ts";
 import { checkProcess, refuseProgram } from "./program.ts";
 import { checkMounts, expectMounts } from "./shared-mounts.ts";
 import { isTrue } from "./spec/annotations.ts";
-import { runtimeSpec } from "./spec/runtime-spec.ts";
+import { checkNamespaces, runtimeSpec } from "./spec/runtime-spec.ts";
 import { resolveUser } from "./users.ts";
 
 /** Enough for an init system or another container engine inside; few enough to walk in a moment. */
@@ -113,6 +113,7 @@ export class Uvm {
       );
     }
     checkProcess(settings.spec.process);
+    checkNamespaces(settings.spec);
     this.#containers.set(id, "creating");
     const undo = new CleanupStack();
     undo.push(`forget container ${id}`, () => void this.#containers.delete(id));

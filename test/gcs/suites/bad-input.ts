@@ -256,6 +256,18 @@ export async function sendBadInput(t: Test, environment: GuestEnvironment): Prom
       "a bundle path that cannot be made",
     );
     t.equal((await host.request("Create", create("c2", "relative/path"))).Result, code("INVALID_ARGUMENT"));
+    for (const namespaces of [
+      undefined,
+      null,
+      [],
+      [{ type: "pid" }],
+      [{ type: "mount", path: "/proc/1/ns/mnt" }],
+    ]) {
+      const linux = namespaces === undefined ? undefined : { namespaces };
+      const reply = await host.request("Create", create("c2", bundle("c2"), { extra: { linux } }));
+      t.equal(reply.Result, code("INVALID_ARGUMENT"), "its mounts would be the machine's");
+      t.match(reply.ErrorMessage, /mount/);
+    }
 
     t.match(
       await host.request("Create", create("c2", bundle("c2"))),

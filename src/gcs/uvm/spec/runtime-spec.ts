@@ -1,4 +1,5 @@
 /** Pure edits of an OCI spec: what the runtime gets of what the host sent. */
+import { AgentError } from "../../../common/errors.ts";
 import type { OciMount, OciSpec } from "../../../protocol/schemas/oci.ts";
 
 const CGROUP_MOUNT = "/sys/fs/cgroup";
@@ -22,6 +23,19 @@ function cgroupMount(mount: OciMount, spec: OciSpec): OciMount {
   if (mount.type !== "cgroup" && mount.type !== "cgroup2") return mount;
   if (namespaces.some(({ type, path }) => type === "cgroup" && !path)) return mount;
   return { ...mount, type: "bind", source: CGROUP_MOUNT, options: ["bind", ...(mount.options ?? [])] };
+}
+
+/**
+ * Without a mount namespace of its own what a container mounts is mounted in the utility VM, and stays there.
+ * @throws AgentError INVALID_ARGUMENT
+ */
+export function checkNamespaces(spec: OciSpec): void {
+  const has = (spec.linux?.namespaces ?? []).some(({ type, path }) => type === "mount" && !path);
+  if (has) return;
+  throw new AgentError(
+    "INVALID_ARGUMENT",
+    'OciSpecification.linux.namespaces has no { "type": "mount" } of the container\'s own: its mounts would be the utility VM\'s',
+  );
 }
 
 /** The cgroup the agent's choice, and no Windows section. The host's object is left as it was. */
