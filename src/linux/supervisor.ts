@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import {
   becomeSubreaper,
   closeFd,
@@ -124,6 +125,25 @@ export class Supervisor {
     return [...this.#processes.keys()];
   }
 
+  /**
+   * Kills what came here as an orphan, and what that leaves behind in turn: for the end of this process, whose they are.
+   * @returns those that are still there after `timeoutMs`: in the kernel, where no signal reaches them
+   */
+  async endOrphans(timeoutMs: number): Promise<number[]> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const orphans = this.#orphans();
+      const left = deadline - performance.now();
+      if (orphans.length === 0 || left <= 0) return orphans;
+      // A child that nobody has reaped keeps its pid, and none is reaped between the list and this.
+      for (const pid of orphans) process.kill(pid, "SIGKILL");
+      // When the time is over the next turn says so.
+      await once(process, "SIGCHLD", { signal: AbortSignal.timeout(Math.ceil(left)) }).catch(() => undefined);
+      // The sweep that it causes goes first.
+      await new Promise(setImmediate);
+    }
+  }
+
   /** Stops reaping. Exits of known processes still settle. */
   close(): void {
     if (everywhere[LIVING]?.owner === this) delete everywhere[LIVING];
@@ -169,10 +189,13 @@ export class Supervisor {
     }).unref();
   }
 
-  #sweep(): void {
+  #orphans(): number[] {
     const foreign = this.#foreign.pids();
-    for (const pid of listChildPids()) {
-      if (this.#processes.has(pid) || foreign.has(pid)) continue;
+    return listChildPids().filter((pid) => !this.#processes.has(pid) && !foreign.has(pid));
+  }
+
+  #sweep(): void {
+    for (const pid of this.#orphans()) {
       const found = reapOrphan(pid);
       if (found.state === "exited")
         for (const claim of this.#claims) claim.keep(pid, { code: found.code, signal: found.signal });

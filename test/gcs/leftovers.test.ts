@@ -1,6 +1,7 @@
 /** An agent that starts where an earlier one was killed. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "tap";
 import { GuestConnection } from "../../src/hcs/guest/guest-connection.ts";
 import { UnixHostTransport } from "../../src/hcs/transport/unix-host-transport.ts";
@@ -8,6 +9,8 @@ import { Cgroup } from "../../src/linux/cgroups/cgroup.ts";
 import { detectCgroupLayout } from "../../src/linux/cgroups/layout.ts";
 import { type Agent, startAgent } from "../helpers/agent.ts";
 import { ociSpec } from "../helpers/bundle.ts";
+import { executeBody, UVM } from "../helpers/gcs-requests.ts";
+import { RawHost } from "../helpers/raw-host.ts";
 
 async function hostOf(agent: Agent) {
   const transport = new UnixHostTransport(agent.prefix);
@@ -57,3 +60,41 @@ test("it tells which containers are there, and leaves them alone", { timeout: 60
   );
   t.match(listed, [{ id: "left", status: "created" }, { id: "other" }]);
 });
+
+test("what a process outside containers left behind ends with the agent", { timeout: 60_000 }, async (t) => {
+  const agent = startAgent();
+  const host = new RawHost(agent.prefix);
+  t.teardown(() => host.close());
+  await host.accept();
+  await host.negotiate();
+  const mark = `97${process.pid}`;
+  // Sessions of their own, children of children, one that ignores all that it can.
+  const script = [
+    `setsid sleep ${mark}1 &`,
+    `setsid sh -c 'trap "" TERM HUP INT; sleep ${mark}2; sleep ${mark}3' &`,
+    `sh -c '(sleep ${mark}4 & sleep ${mark}5) &'`,
+  ].join("\n");
+  const started = await host.request(
+    "ExecuteProcess",
+    executeBody(UVM, { CommandArgs: ["/bin/sh", "-c", script] }),
+  );
+  const wait = { ContainerId: UVM, ProcessId: started.ProcessId, TimeoutInMs: 0xffffffff };
+  t.match(await host.request("WaitForProcess", wait), { Result: 0, ExitCode: 0 });
+  t.ok(running(mark).length >= 4, "they run on");
+  t.equal(await agent.stop(), 0);
+  t.same(running(mark), [], "none is left");
+});
+
+/** Command lines that hold a word. */
+function running(word: string): string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ");
+      } catch {
+        return "";
+      }
+    })
+    .filter((line) => line.includes(word));
+}

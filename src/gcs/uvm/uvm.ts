@@ -27,6 +27,8 @@ import { resolveUser } from "./users.ts";
 /** Enough for an init system or another container engine inside; few enough to walk in a moment. */
 const CGROUP_NESTING = { descendants: 1024, depth: 32 };
 
+/** How long what was killed may take to end, at the agent's own end. */
+const ORPHANS_END_MS = 5_000;
 /** Ids in one error. */
 const MOST_NAMED = 8;
 
@@ -287,6 +289,12 @@ export class Uvm {
     const isSandbox = ({ id }: UvmContainer) => this.#pods.ofSandbox(id) !== undefined;
     await this.#deleteAll(this.containers.filter((container) => !isSandbox(container)));
     await this.#deleteAll(this.containers.filter(isSandbox));
+    const orphans = await this.#options.supervisor.endOrphans(ORPHANS_END_MS);
+    if (orphans.length > 0)
+      log.error(
+        { pids: orphans.slice(0, MOST_NAMED) },
+        "what processes outside containers left does not end",
+      );
     try {
       await Cgroup.atPath(detectCgroupLayout(), this.#options.cgroupParent).remove();
     } catch (err) {
