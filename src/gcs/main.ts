@@ -111,6 +111,7 @@ class Agent {
       log,
       cgroupParent,
       allowHostSockets: flags["allow-host-sockets"],
+      memoryReserveBytes: flags["root-mem-reserve-bytes"],
       privateDirectory: flags["private-directory"] || undefined,
     });
     this.#bridge = new Bridge({

@@ -60,6 +60,7 @@ const byCode: Record<ErrorCode, number> = {
   TRANSPORT_CLOSED: HResult.FAIL,
   SYSTEM_CALL_FAILED: HResult.FAIL,
   DEVICE_NOT_FOUND: HResult.FAIL,
+  NAMESPACE_NOT_FOUND: HResult.NOT_FOUND,
   MOUNT_FAILED: HResult.FAIL,
   CGROUP_UNAVAILABLE: HResult.FAIL,
   ABORTED: HResult.FAIL,

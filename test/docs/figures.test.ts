@@ -48,6 +48,8 @@ const FIGURES: readonly Figure[] = [
     source: "src/protocol/frame.ts",
     name: "MAXIMUM_SIZE_FROM_GUEST",
   },
+  { says: "is asked, for 30 s", value: 30_000, source: "src/network/dhcp.ts", name: "DEADLINE_MS" },
+  { says: "own notices, for 5 s", value: 5000, source: "src/network/interfaces.ts", name: "DEADLINE_MS" },
   {
     says: "after 3 s in any case",
     value: 3000,

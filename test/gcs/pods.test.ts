@@ -145,6 +145,7 @@ async function remove({ host }: Guest, ids: readonly string[]): Promise<void> {
 
 const SANDBOX = "io.kubernetes.cri.container-type";
 const POD = "io.kubernetes.cri.sandbox-id";
+const SKIP = "io.microsoft.cri.skip-pod-networking";
 
 interface PodContainer {
   annotations?: Json;
@@ -181,7 +182,10 @@ async function create(id: string, { annotations, mounts: more, linux, args, bund
 }
 
 const sandbox = (id: string, more: PodContainer = {}) =>
-  create(id, { ...more, annotations: { [SANDBOX]: "sandbox", [POD]: id, ...more.annotations } });
+  create(id, {
+    ...more,
+    annotations: { [SANDBOX]: "sandbox", [POD]: id, [SKIP]: "true", ...more.annotations },
+  });
 const workload = (id: string, pod: string, more: PodContainer = {}) =>
   create(id, { ...more, annotations: { [SANDBOX]: "container", [POD]: pod, ...more.annotations } });
 const bind = (source: string, destination: string, options = ["rbind", "rw"]) => ({

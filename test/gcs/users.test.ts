@@ -83,13 +83,14 @@ await t.test("users of a container", { timeout: 180_000 }, async (t) => {
         OciProcess: { args: ["/bin/sleep", "1000"], cwd: "/", env: ["PATH=/bin"], user },
       }),
     );
-  const kill = (pid: unknown) => host.request("SignalProcess", { ContainerId: "c", ProcessId: pid });
+  const kill = (pid: unknown, ContainerId = "c") =>
+    host.request("SignalProcess", { ContainerId, ProcessId: pid });
   /** "uid gid groups" of a process, or the refusal. */
-  const ids = async (reply: Record<string, unknown>): Promise<string> => {
+  const ids = async (reply: Record<string, unknown>, owner = "c"): Promise<string> => {
     if (reply.Result !== 0) return `${reply.Result} ${reply.ErrorMessage}`;
     const status = readFileSync(`/proc/${reply.ProcessId}/status`, "utf8");
     const of = (field: string) => new RegExp(`^${field}:\\t(.*)$`, "m").exec(status)?.[1]?.trim() ?? "";
-    await kill(reply.ProcessId);
+    await kill(reply.ProcessId, owner);
     return `${of("Uid").split("\t")[0]} ${of("Gid").split("\t")[0]} ${of("Groups")}`;
   };
   const as = async (username: string, more: object = {}) => ids(await exec({ username, ...more }));
@@ -129,6 +130,28 @@ await t.test("users of a container", { timeout: 180_000 }, async (t) => {
     t.equal(await ids(await exec({ uid: 5, gid: 6 })), "5 6 ", "numbers alone are left as they are");
     await refused(t, { uid: 1, gid: 1, additionalGroups: ["nonesuch"] }, /group "nonesuch" is not in/);
     await refused(t, { uid: 1, gid: 1, additionalGroups: ["-1"] }, /group "-1" is not a whole number/);
+  });
+
+  await t.test("in a container whose user has a name, nobody in particular is that user", async (t) => {
+    const body = createBody("named", `${agent.directory}/named`, { args: ["/bin/sleep", "1000"], rootfs });
+    const config = JSON.parse(String(body.ContainerConfig));
+    config.OciSpecification.process.user = { username: "alice" };
+    t.match(await host.request("Create", { ...body, ContainerConfig: JSON.stringify(config) }), {
+      Result: 0,
+    });
+    await host.request("ExecuteProcess", executeBody("named"));
+    const run = async (user: unknown) => {
+      const process = { args: ["/bin/sleep", "1000"], cwd: "/", env: ["PATH=/bin"], user };
+      const started = await host.request("ExecuteProcess", executeBody("named", { OciProcess: process }));
+      return ids(started, "named");
+    };
+    const alice = "1500 1600 29 45 1600";
+    t.equal(await run({ uid: 0, gid: 0 }), alice, "what hosts send for it");
+    t.equal(await run(undefined), alice);
+    t.equal(await run({ username: "0" }), "0 0 0", "root is asked for");
+    t.equal(await run({ username: "root" }), "0 0 0");
+    t.equal(await run({ uid: 7, gid: 8 }), "7 8 ");
+    t.equal(await ids(await exec({ uid: 0, gid: 0 })), "0 0 ", "in any other container zero is root");
   });
 
   await t.test("what is no user", async (t) => {

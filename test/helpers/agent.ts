@@ -24,14 +24,20 @@ export interface Agent {
 
 let count = 0;
 
-/** @param env beside the test's own. */
-export function startAgent(flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Agent {
+/** @param env beside the test's own. @param within words before its command, such as ip netns exec NAME */
+export function startAgent(
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+  within: readonly string[] = [],
+): Agent {
   const directory = mkdtempSync(`${tmpdir()}/gcs-`);
   const prefix = `${directory}/s`;
   const cgroupParent = `/gcs-test-${process.pid}-${count++}`;
+  const [program = "", ...before] = [...within, `${root}bin/gcs`];
   const child = spawn(
-    `${root}bin/gcs`,
+    program,
     [
+      ...before,
       ...["--transport", `unix:${prefix}`, "--cgroup-parent", cgroupParent, "--loglevel", "debug"],
       ...["--private-directory", `${directory}/private`, "--runtime-root", `${directory}/state`],
       ...["--log-format", "json", ...flags],

@@ -39,6 +39,17 @@ export interface ContainerParts {
   readonly onExit: (exitType: ExitType) => void;
 }
 
+type User = OciProcess["user"];
+
+/**
+ * Hosts write uid and gid 0 where they mean nobody in particular. In a container whose user has a name that is this user,
+ * as in the reference agent; root is asked for by name, or as "0".
+ */
+function userOfExec(user: User, ofContainer: User): User {
+  const isNobody = !user?.username && !user?.uid && !user?.gid && !user?.additionalGids?.length;
+  return isNobody && ofContainer?.username ? undefined : user;
+}
+
 export class UvmContainer {
   readonly id: string;
   readonly init: UvmProcess;
@@ -108,7 +119,7 @@ export class UvmContainer {
     const { container, transport, initProcess, rootPath, log } = this.#parts;
     const prepared: OciProcess = {
       ...process,
-      user: await resolveUser(process.user, {
+      user: await resolveUser(userOfExec(process.user, initProcess.user), {
         fallback: initProcess.user,
         rootPath,
         warn: (err) => log.warn({ err, cid: this.id }, "a user's groups are unknown"),

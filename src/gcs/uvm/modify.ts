@@ -1,5 +1,6 @@
 /** Changes to the utility VM itself and to its containers, resource by resource. */
 import { AgentError } from "../../common/errors.ts";
+import type { NetworkNamespaces } from "../../network/namespaces.ts";
 import type {
   ModifyRequestType,
   ModifySettingsRequest,
@@ -16,11 +17,19 @@ type SettingsOf<Type extends ResourceType> = Extract<
   { ResourceType: Type }
 >["Settings"];
 
+/** What of the utility VM changes. */
+export interface UvmParts {
+  readonly mounts: UvmMounts;
+  readonly networks: NetworkNamespaces;
+  /** Gives containers together what memory there is now. */
+  readonly limitMemory: () => void;
+}
+
 /** What this agent can do with a resource. */
 interface Changes<Settings> {
   /** To the utility VM, for each kind of request that is supported. */
   readonly uvm?: {
-    readonly [Kind in ModifyRequestType]?: (settings: Settings, mounts: UvmMounts) => Promise<void>;
+    readonly [Kind in ModifyRequestType]?: (settings: Settings, parts: UvmParts) => Promise<void>;
   };
   /** To a container, whatever the kind of request: hosts send Update or nothing. */
   readonly container?: (settings: Settings, container: UvmContainer) => Promise<void>;
@@ -32,10 +41,10 @@ const CHANGES: { readonly [Type in ResourceType]: Changes<SettingsOf<Type>> } = 
     uvm: { Remove: ({ Controller, Lun }) => unplugScsi({ controller: Controller ?? 0, lun: Lun ?? 0 }) },
   },
   MappedVirtualDisk: {
-    uvm: { Add: addDisk, Remove: ({ MountPath }, mounts) => mounts.remove(MountPath ?? "") },
+    uvm: { Add: addDisk, Remove: ({ MountPath }, { mounts }) => mounts.remove(MountPath ?? "") },
   },
   CombinedLayers: {
-    uvm: { Add: addLayers, Remove: ({ ContainerRootPath }, mounts) => mounts.remove(ContainerRootPath) },
+    uvm: { Add: addLayers, Remove: ({ ContainerRootPath }, { mounts }) => mounts.remove(ContainerRootPath) },
   },
   ContainerConstraints: { container: ({ Linux }, container) => container.update(Linux ?? {}) },
   ContainerExecutionState: {
@@ -43,18 +52,23 @@ const CHANGES: { readonly [Type in ResourceType]: Changes<SettingsOf<Type>> } = 
   },
   MappedDirectory: {},
   VPMemDevice: {},
-  Network: {},
+  Network: {
+    uvm: {
+      Add: (adapter, { networks }) => networks.add(adapter),
+      Remove: (adapter, { networks }) => networks.remove(adapter),
+    },
+  },
   VPCIDevice: {},
   SecurityPolicy: {},
   SecurityPolicyFragment: {},
-  PodCgroupMemoryLimit: {},
+  PodCgroupMemoryLimit: { uvm: { Update: async (_, { limitMemory }) => limitMemory() } },
 };
 
 /** @throws AgentError NOT_SUPPORTED for what this agent cannot change, and what the resource's own room throws. */
-export async function modifyUvm(request: ModifySettingsRequest, mounts: UvmMounts): Promise<void> {
+export async function modifyUvm(request: ModifySettingsRequest, parts: UvmParts): Promise<void> {
   const { ResourceType, RequestType, Settings } = request;
   const change = changesOf(ResourceType).uvm?.[RequestType];
-  if (change !== undefined) return change(Settings, mounts);
+  if (change !== undefined) return change(Settings, parts);
   throw new AgentError(
     "NOT_SUPPORTED",
     `this agent does not know how to ${RequestType.toLowerCase()} a ${ResourceType} of the utility VM`,
@@ -81,7 +95,7 @@ function changesOf(type: ResourceType): Changes<ModifySettingsRequest["Settings"
   return CHANGES[type] as Changes<ModifySettingsRequest["Settings"]>;
 }
 
-async function addDisk(disk: MappedVirtualDisk, mounts: UvmMounts): Promise<void> {
+async function addDisk(disk: MappedVirtualDisk, { mounts }: UvmParts): Promise<void> {
   for (const [wanted, what] of [
     [disk.Encrypted, "an encrypted disk"],
     [disk.BlockDev, "a disk as a block device"],
@@ -109,7 +123,7 @@ async function addDisk(disk: MappedVirtualDisk, mounts: UvmMounts): Promise<void
   );
 }
 
-async function addLayers(layers: CombinedLayers, mounts: UvmMounts): Promise<void> {
+async function addLayers(layers: CombinedLayers, { mounts }: UvmParts): Promise<void> {
   if (layers.ScratchPath && layers.ScratchSizeInBytes) mounts.check(layers.ScratchPath);
   await mounts.add(layers.ContainerRootPath, () =>
     mountOverlay({

@@ -5,9 +5,18 @@ import type { CleanupStack } from "../../common/cleanup.ts";
 import { AgentError } from "../../common/errors.ts";
 import { cgroupDirectoryName } from "../../linux/cgroups/name.ts";
 import { allDevices, deviceAt, linkedDevice } from "../../linux/devices.ts";
+import type { NetworkNamespaces } from "../../network/namespaces.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import { Pod } from "./pod.ts";
-import { ANNOTATIONS, annotation, type ContainerRole, isTrue, quote, roleOf } from "./spec/annotations.ts";
+import {
+  ANNOTATIONS,
+  annotation,
+  type ContainerRole,
+  isTrue,
+  quote,
+  roleOf,
+  skipsPodNetworking,
+} from "./spec/annotations.ts";
 import { withAllDevices, withBlockDevice, withDevices } from "./spec/devices.ts";
 import { type EtcFile, etcFiles, etcMounts, missingEtcFiles } from "./spec/etc-mounts.ts";
 import { coreLimited, sharedMemorySized } from "./spec/limits.ts";
@@ -23,6 +32,8 @@ export interface Placement {
   /** Undefined outside pods. */
   readonly pod: Pod | undefined;
   readonly isSandbox: boolean;
+  /** Whose adapters it gets, as the host names it; "" for none. */
+  readonly networkNamespace: string;
   /** Sources that the runtime is about to mount. */
   readonly needed: readonly NeededPath[];
 }
@@ -38,8 +49,13 @@ export interface PlacementRequest {
 }
 
 export class Pods {
+  readonly #networks: NetworkNamespaces;
   /** By id; undefined while one is being made. */
   readonly #pods = new Map<string, Pod | undefined>();
+
+  constructor(networks: NetworkNamespaces) {
+    this.#networks = networks;
+  }
 
   /**
    * Decides where a container goes, and makes what has to be there before it: for a sandbox its pod.
@@ -74,8 +90,11 @@ export class Pods {
     const resolved = resolvePodMounts(request.spec.mounts ?? [], undefined);
     checkVmPaths(resolved.needed);
     const spec = withMounts(request.spec, resolved);
-    const files = missingEtcFiles(spec, etcFiles(spec, machineName));
+    const networkNamespace = namespaceOf(spec);
+    const nameServers = this.#networks.nameServers(networkNamespace);
+    const files = missingEtcFiles(spec, etcFiles(spec, machineName, nameServers));
     return {
+      networkNamespace,
       spec: limited({ ...spec, mounts: [...(spec.mounts ?? []), ...etcMounts(spec, bundlePath, files)] }),
       files,
       cgroupsPath: `${cgroupParent}/${cgroupDirectoryName(id)}`,
@@ -93,6 +112,13 @@ export class Pods {
   ): Promise<Placement> {
     if (this.#pods.has(id)) throw new AgentError("SYSTEM_ALREADY_EXISTS", `pod ${id} already exists`);
     const limitedSpec = limited(spec);
+    const networkNamespace = namespaceOf(spec);
+    if (!isVirtual && !skipsPodNetworking(spec) && !this.#networks.has(networkNamespace)) {
+      throw new AgentError(
+        "NAMESPACE_NOT_FOUND",
+        `network namespace ${quote(networkNamespace)} of sandbox ${id} has no adapter yet: add one, or say that the pod has no network by annotation ${ANNOTATIONS.skipPodNetworking}`,
+      );
+    }
     const hostNetwork = isTrue(spec, "hostNetwork");
     const cgroupPath = `${cgroupParent}/${cgroupDirectoryName(id)}`;
     this.#pods.set(id, undefined);
@@ -100,7 +126,7 @@ export class Pods {
     const pod = await Pod.create({
       id,
       root: isVirtual ? `${dirname(bundlePath)}/virtual-pods/${id}` : bundlePath,
-      files: etcFiles(spec, machineName),
+      files: etcFiles(spec, machineName, this.#networks.nameServers(networkNamespace)),
       cgroupPath,
       resources: spec.linux?.resources ?? {},
       hostNetwork,
@@ -108,6 +134,7 @@ export class Pods {
     undo.push(`remove pod ${id}`, () => pod.remove());
     this.#pods.set(id, pod);
     return {
+      networkNamespace,
       spec: withLogDirectory(limitedSpec, pod.logDirectory),
       files: [],
       cgroupsPath: `${cgroupPath}/${cgroupDirectoryName(id)}`,
@@ -152,6 +179,7 @@ export class Pods {
       mounts: [...(mounted.mounts ?? []), ...etcMounts(mounted, pod.root, files)],
     };
     return {
+      networkNamespace: "",
       spec: withLogDirectory(withNamedDevices(sharedMemorySized(limited(named))), pod.logDirectory),
       files: [],
       cgroupsPath: `${cgroupParent}/${cgroupDirectoryName(podId)}/${cgroupDirectoryName(id)}`,
@@ -171,6 +199,10 @@ function refuseUnsupported(id: string, spec: OciSpec): void {
       `annotation ${ANNOTATIONS.logPath} of ${id}: this agent does not copy output into a file yet`,
     );
   }
+}
+
+function namespaceOf(spec: OciSpec): string {
+  return spec.windows?.network?.networkNamespace ?? "";
 }
 
 /** With the mounts' sources found, and a rule for each disk among them. */

@@ -5,7 +5,9 @@ import { AgentError } from "../../common/errors.ts";
 import type { Logger } from "../../common/log.ts";
 import { Cgroup } from "../../linux/cgroups/cgroup.ts";
 import { detectCgroupLayout } from "../../linux/cgroups/layout.ts";
+import { limitMemory } from "../../linux/cgroups/memory-limit.ts";
 import type { Supervisor } from "../../linux/supervisor.ts";
+import { MACHINE, NetworkNamespaces } from "../../network/namespaces.ts";
 import type { ModifySettingsRequest } from "../../protocol/schemas/modify-settings.ts";
 import type { OciSpec } from "../../protocol/schemas/oci.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -41,6 +43,8 @@ export interface UvmOptions {
   readonly cgroupParent: string;
   /** Containers that are not privileged get sockets of the host's, too; see isTrue() of spec/annotations.ts. */
   readonly allowHostSockets: boolean;
+  /** What all containers together never get, bytes. */
+  readonly memoryReserveBytes: number;
   /** Of the agent alone: mounts may be below it. */
   readonly privateDirectory: string | undefined;
 }
@@ -56,7 +60,8 @@ export interface ContainerSettings {
 export class Uvm {
   readonly #options: UvmOptions;
   readonly #mounts: UvmMounts;
-  readonly #pods = new Pods();
+  readonly #networks: NetworkNamespaces;
+  readonly #pods: Pods;
   /** An id is taken from the moment its creation begins; "creating" until it is done. */
   readonly #containers = new Map<string, UvmContainer | "creating">();
   /** Creations under way: close() waits for them, so that what they make is deleted, too. */
@@ -69,6 +74,8 @@ export class Uvm {
   constructor(options: UvmOptions) {
     this.#options = options;
     this.#mounts = new UvmMounts(options.privateDirectory);
+    this.#networks = new NetworkNamespaces(options.log);
+    this.#pods = new Pods(this.#networks);
   }
 
   /** Programs that the agent has started so far: calls of the runtime, helpers, processes outside containers. */
@@ -136,12 +143,14 @@ export class Uvm {
       );
       const written = await writeBundle(settings.bundlePath, spec, placement.files);
       undo.push(`remove the bundle of ${id}`, () => written.remove());
-      const { pod } = placement;
+      const { pod, networkNamespace } = placement;
+      let leaveNetwork = () => {};
       const bundle: Bundle = {
         path: written.path,
         remove: async () => {
           await written.remove();
           if (pod !== undefined) await this.#pods.remove(pod, id);
+          leaveNetwork();
         },
       };
       const expected = expectMounts(placement.needed);
@@ -158,6 +167,12 @@ export class Uvm {
         });
       undo.push(`delete container ${id}`, () => created.delete({ force: true }));
       await checkMounts(expected, created.pid);
+      if (networkNamespace !== "") {
+        const place = placement.hostNetwork ? MACHINE : created.pid;
+        await this.#networks.assign(networkNamespace, place);
+        leaveNetwork = () => this.#networks.release(networkNamespace, place);
+        undo.push(`release network namespace ${networkNamespace}`, leaveNetwork);
+      }
       await refuseProgram(spec.process, created.pid);
       const container = new UvmContainer({
         container: created,
@@ -215,8 +230,18 @@ export class Uvm {
   async modify(request: ModifySettingsRequest): Promise<void> {
     // Loaded at the first use, as what else a container need not have: the agent answers its host sooner.
     const { modifyUvm } = await import("./modify.ts");
-    await modifyUvm(request, this.#mounts);
+    await modifyUvm(request, {
+      mounts: this.#mounts,
+      networks: this.#networks,
+      limitMemory: this.#limitMemory,
+    });
   }
+
+  /** Gives containers together what memory there is now, but for the reserve. @throws AgentError CGROUP_UNAVAILABLE */
+  readonly #limitMemory = (): void => {
+    const { cgroupParent, memoryReserveBytes } = this.#options;
+    limitMemory(cgroupParent, memoryReserveBytes);
+  };
 
   /** Changes a container. @throws AgentError SYSTEM_NOT_FOUND, RUNTIME_FAILED */
   async modifyContainer(id: string, request: ModifySettingsRequest): Promise<void> {
