@@ -65,6 +65,7 @@ export async function attachStreams(
     // A window that could not be resized is no reason to end what runs in it.
     service.post(`${process}/resize`, { width: columns, height: rows }).catch(() => undefined);
   };
+  const unwatch = service.watch(id, say);
   const unfollow = terminal ? followWindowSize(resize) : undefined;
   try {
     if (interactive) sendInput(connection);
@@ -72,6 +73,7 @@ export async function attachStreams(
     // The caller's second Ctrl-C wins, whatever the service does.
     return await Promise.race([exit, signals.gaveUp.then(() => KILLED)]);
   } finally {
+    unwatch();
     unfollow?.();
     restore?.();
     connection.destroy();

@@ -44,12 +44,17 @@ on standard error. Of much output the last 16 to 32 MiB are kept.`,
     if (since !== undefined) query.set("since", String(since));
     const log = await service.stream(`${systemPath(id, "logs")}?${query}`);
     const reader = new FrameReader();
-    for await (const chunk of log as AsyncIterable<Buffer>) {
-      for (const { channel, data } of reader.push(chunk)) {
-        if (channel === channels.stdout) await print(data);
-        else if (channel === channels.stderr) await passError(data);
-        else say(data.toString());
+    const unwatch = service.watch(id, say);
+    try {
+      for await (const chunk of log as AsyncIterable<Buffer>) {
+        for (const { channel, data } of reader.push(chunk)) {
+          if (channel === channels.stdout) await print(data);
+          else if (channel === channels.stderr) await passError(data);
+          else say(data.toString());
+        }
       }
+    } finally {
+      unwatch();
     }
     return 0;
   },

@@ -55,8 +55,8 @@ export async function stop(service: Connection, id: string, graceMs: number): Pr
   const ended = service.get(systemPath(id, "wait")).then(
     () => true,
     (error: unknown) => {
-      // How it ended is unknown, but ended it has; unless it is the service that cannot tell.
-      if (isLate(error)) throw error;
+      // How it ended is unknown, but ended it has; unless it is the service that cannot tell, or is gone itself.
+      if (isLate(error) || (error instanceof AgentError && error.code === "DIAL_FAILED")) throw error;
       return true;
     },
   );

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { settlesWithin, withTimeLimit } from "../../common/deadline.ts";
+import { settlesWithin, withDeadline, withTimeLimit } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { CallOptions } from "./cow.ts";
 import { checkParameters } from "./documents/process-parameters.ts";
@@ -243,14 +243,20 @@ export class SystemRecord {
   ): Promise<void> {
     this.#expect(name, from);
     this.#transition = name;
-    try {
-      await withTimeLimit(`to ${name} system ${this.id}`, limitMs, signal, run);
-      if (this.isStopped) throw coded(ErrVmcomputeAlreadyStopped, `it ended while it was to ${name}`);
-      this.#state = to;
-      this.notifications.notify(completed);
-    } finally {
-      this.#transition = undefined;
-    }
+    const what = `to ${name} system ${this.id}`;
+    const change = async (given: AbortSignal | undefined) => {
+      try {
+        await withTimeLimit(what, limitMs, given, run);
+        if (this.isStopped) throw coded(ErrVmcomputeAlreadyStopped, `it ended while it was to ${name}`);
+        this.#state = to;
+        this.notifications.notify(completed);
+      } finally {
+        this.#transition = undefined;
+      }
+    };
+    // A start that is given up is undone. The others the guest does all the same, and its answer says what is.
+    if (name === "start") await change(signal);
+    else await withDeadline(change(undefined), what, { signal });
   }
 
   #expect(operation: string, states: readonly SystemState[]): void {

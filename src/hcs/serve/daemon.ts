@@ -1,10 +1,9 @@
 import { rm } from "node:fs/promises";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { AgentError, describeError } from "../../common/errors.ts";
-
+import { AgentError } from "../../common/errors.ts";
 import { callJson, isAbsent } from "./client.ts";
-import { listen, readBody, readBytes, reply } from "./http.ts";
+import { listen, readBody, readBytes, reply, switchProtocols } from "./http.ts";
 import type { KeeperHandle } from "./keeper-handle.ts";
 import { readRecord } from "./keeper-record.ts";
 import { Keepers } from "./keepers.ts";
@@ -60,6 +59,10 @@ export class Daemon {
 
   async #request(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     const [root, id = ""] = pathParts(url);
+    if (root === "alive") {
+      reply(response, 200, {});
+      return;
+    }
     if (root !== "systems") throw new AgentError("NOT_SUPPORTED", `there is nothing at ${url.pathname}`);
     if (id !== "") {
       if (request.method === "DELETE") await this.#delete(request, response, id, url);
@@ -76,34 +79,7 @@ export class Daemon {
   async #upgrade(request: IncomingMessage, socket: Duplex, url: URL): Promise<void> {
     const [, id = ""] = pathParts(url);
     const keeper = this.#keepers.keeperOf(id);
-    await keeper.answered(() => this.#passUpgrade(keeper.socket, request, socket));
-  }
-
-  /** Settles when the keeper has answered. */
-  async #passUpgrade(socketPath: string, request: IncomingMessage, socket: Duplex): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const { url: path, headers } = request;
-    const passed = httpRequest({ socketPath, path, headers, agent: false });
-    passed.once("upgrade", (_response, upstream, head) => {
-      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lcow-stdio\r\n\r\n");
-      if (head.length > 0) socket.write(head);
-      upstream.on("error", () => socket.destroy());
-      upstream.once("close", () => socket.end());
-      socket.once("close", () => upstream.destroy());
-      upstream.pipe(socket);
-      socket.pipe(upstream);
-      resolve();
-    });
-    passed.once("response", (answer) => {
-      const head = `HTTP/1.1 ${answer.statusCode} Failed\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n`;
-      socket.write(head);
-      answer.pipe(socket);
-      resolve();
-    });
-    passed.once("error", reject);
-    socket.once("close", () => passed.destroy());
-    passed.end();
-    await promise;
+    await this.#asked(id, keeper, (signal) => passUpgrade(keeper.socket, request, socket, signal));
   }
 
   /** By force it is removed whatever its keeper does. */
@@ -142,6 +118,7 @@ export class Daemon {
   }
 
   async #list(): Promise<unknown[]> {
+    await this.#keepers.sweep();
     const lists = await Promise.all(this.#keepers.all.map((keeper) => this.#listOf(keeper)));
     return lists.flat();
   }
@@ -153,8 +130,7 @@ export class Daemon {
       return (await callJson(keeper.socket, "GET", "/systems", undefined, { signal })) as unknown[];
     } catch (error) {
       if (isAbsent(error)) {
-        // What could not be removed is told to who serves, and tried again at the next call.
-        await this.#keepers.bury(keeper).catch((failure: unknown) => console.error(describeError(failure)));
+        await this.#keepers.lost(keeper);
         return [];
       }
       const record = await readRecord(keeper.directory);
@@ -168,14 +144,55 @@ export class Daemon {
     const keeper = this.#keepers.keeperOf(id);
     // Whole, so that it goes out in one write: there is nothing left to send to a keeper that answers at once.
     const body = await readBytes(request);
+    await this.#asked(id, keeper, (signal) => passTo(keeper.socket, request, body, response, signal));
+  }
+
+  /** @throws AgentError TRANSPORT_CLOSED when the keeper is no more, TIMEOUT when it is silent */
+  async #asked(id: string, keeper: KeeperHandle, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
     try {
-      await keeper.answered((signal) => passTo(keeper.socket, request, body, response, signal));
+      await keeper.answered(run);
     } catch (cause) {
       if (!isAbsent(cause)) throw cause;
-      await this.#keepers.bury(keeper);
+      await this.#keepers.lost(keeper);
       throw new AgentError("TRANSPORT_CLOSED", `system ${id} is gone: its keeper has ended`, { cause });
     }
   }
+}
+
+/** Settles when the keeper has answered. */
+async function passUpgrade(
+  socketPath: string,
+  request: IncomingMessage,
+  socket: Duplex,
+  signal: AbortSignal,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const { url: path, headers } = request;
+  const passed = httpRequest({ socketPath, path, headers, agent: false, signal });
+  passed.once("upgrade", (_response, upstream, head) => {
+    switchProtocols(socket);
+    if (head.length > 0) socket.write(head);
+    upstream.on("error", () => socket.destroy());
+    upstream.once("close", () => socket.end());
+    socket.once("close", () => upstream.destroy());
+    upstream.pipe(socket);
+    socket.pipe(upstream);
+    resolve();
+  });
+  passed.once("response", (answer) => {
+    const head = `HTTP/1.1 ${answer.statusCode} Failed\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n`;
+    socket.write(head);
+    answer.pipe(socket);
+    resolve();
+  });
+  passed.once("error", (cause) => reject(keeperHasEnded(cause)));
+  socket.once("close", () => passed.destroy());
+  passed.end();
+  await promise;
+}
+
+function keeperHasEnded(cause: Error): AgentError {
+  return new AgentError("TRANSPORT_CLOSED", "the keeper of the system has ended", { cause });
 }
 
 /** Settles when the whole answer has been passed on, or the caller has gone. */
@@ -195,9 +212,7 @@ async function passTo(
     answer.once("error", () => response.destroy());
     response.once("close", resolve);
   });
-  passed.once("error", (cause) => {
-    reject(new AgentError("TRANSPORT_CLOSED", "the keeper of the system has ended", { cause }));
-  });
+  passed.once("error", (cause) => reject(keeperHasEnded(cause)));
   // The caller has gone: so has the reason to wait.
   response.once("close", () => passed.destroy());
   passed.end(body.length === 0 ? undefined : body);

@@ -52,6 +52,12 @@ export async function listen(path: string, handlers: Handlers): Promise<Server> 
     checkPeer(request)
       .then(() => handlers.upgrade(request, socket, urlOf(request)))
       .catch((error: unknown) => {
+        if (switched.has(socket)) {
+          // What is sent now is a stream's, where an answer would be taken for its data.
+          console.error(describeError(error));
+          socket.destroy();
+          return;
+        }
         const body = stringifyJson(errorBody(error));
         const head = `HTTP/1.1 ${statusOf(error)} Failed\r\nContent-Type: application/json\r\n`;
         socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
@@ -68,6 +74,15 @@ export async function listen(path: string, handlers: Handlers): Promise<Server> 
     });
   });
   return server;
+}
+
+/** The connections whose answer has been sent. */
+const switched = new WeakSet<Duplex>();
+
+/** Answers an upgrade: from here on the connection is a stream. Every error must come before. */
+export function switchProtocols(socket: Duplex): void {
+  switched.add(socket);
+  socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lcow-stdio\r\n\r\n");
 }
 
 async function checkPeer({ socket }: IncomingMessage): Promise<void> {

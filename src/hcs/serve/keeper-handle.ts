@@ -1,55 +1,28 @@
 import { rm } from "node:fs/promises";
-import { AgentError } from "../../common/errors.ts";
 import { isGone, isProcessOf, removeAgent } from "../uvm/local/agent-record.ts";
-import { callJson, isAbsent } from "./client.ts";
-import { describeSilence } from "./heartbeat.ts";
 import { readRecord } from "./keeper-record.ts";
 import { limits } from "./limits.ts";
 import { keeperSocket } from "./paths.ts";
+import { Peer } from "./peer.ts";
 
-/** A keeper, as the service knows it: watched while somebody waits for it, and cleaned up after when it is lost. */
-export class KeeperHandle {
+/** A keeper, as the service knows it: cleaned up after when it is lost. */
+export class KeeperHandle extends Peer {
   readonly directory: string;
-  readonly socket: string;
-  readonly #waiting = new Set<AbortController>();
-  #isWatched = false;
-  #heard = Date.now();
   #burial: Promise<void> | undefined;
 
   constructor(directory: string) {
+    super(
+      keeperSocket(directory),
+      (silence) =>
+        `the keeper of the system ${silence}; it may be stopped or hang: \`lcow rm --force\` ends it`,
+    );
     this.directory = directory;
-    this.socket = keeperSocket(directory);
   }
 
-  /** When it last answered; milliseconds since 1970. */
-  get lastHeard(): number {
-    return this.#heard;
-  }
-
-  /** Waits for what the keeper must answer. @throws AgentError TIMEOUT once it is silent */
-  async answered<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const controller = new AbortController();
-    const { signal } = controller;
-    const { promise: silent, reject } = Promise.withResolvers<never>();
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    this.#waiting.add(controller);
-    if (!this.#isWatched) void this.#watch();
-    try {
-      return await Promise.race([run(signal), silent]);
-    } finally {
-      this.#waiting.delete(controller);
-    }
-  }
-
-  /** Whether it answers, does not, or is no more. */
-  async ask(timeoutMs: number): Promise<"alive" | "silent" | "gone"> {
-    try {
-      await callJson(this.socket, "GET", "/alive", undefined, { signal: AbortSignal.timeout(timeoutMs) });
-      this.#heard = Date.now();
-      return "alive";
-    } catch (error) {
-      return isAbsent(error) ? "gone" : "silent";
-    }
+  /** Its process id while it runs, also when it does not serve any more. */
+  async findProcess(): Promise<number | undefined> {
+    const pid = (await readRecord(this.directory))?.pid;
+    return pid !== undefined && (await isProcessOf(pid, this.directory)) ? pid : undefined;
   }
 
   /**
@@ -69,22 +42,9 @@ export class KeeperHandle {
       const { pid, agents } = record;
       const isKeeper = () => isProcessOf(pid, this.directory);
       if (await isKeeper()) process.kill(pid, "SIGKILL");
-      await isGone(isKeeper, limits.keeperSilenceMs);
+      await isGone(isKeeper, limits.peerSilenceMs);
       for (const agent of agents) await removeAgent(agent);
     }
     await rm(this.directory, { recursive: true, force: true });
-  }
-
-  async #watch(): Promise<void> {
-    this.#isWatched = true;
-    while (this.#waiting.size > 0) {
-      if ((await this.ask(limits.keeperSilenceMs)) === "silent") {
-        const message = `the keeper of the system ${describeSilence(this.#heard)}; it may be stopped or hang: \`lcow rm --force\` ends it`;
-        const error = new AgentError("TIMEOUT", message);
-        for (const controller of this.#waiting) controller.abort(error);
-      }
-      await new Promise((resolve) => setTimeout(resolve, limits.keeperHeartbeatMs).unref());
-    }
-    this.#isWatched = false;
   }
 }

@@ -22,7 +22,7 @@ import type { AgentRecord } from "../uvm/local/agent-record.ts";
 import type { BootStage } from "../uvm/qemu/qemu-uvm.ts";
 import { BootStages } from "./boot-stages.ts";
 import { parseCreateRequest } from "./create-request.ts";
-import { listen, readBody, reply } from "./http.ts";
+import { listen, readBody, reply, switchProtocols } from "./http.ts";
 import { writeRecord } from "./keeper-record.ts";
 import { KeptSystem } from "./kept-system.ts";
 import { KnownSecrets } from "./known-secrets.ts";
@@ -70,17 +70,21 @@ class Keeper {
       reply(response, 200, {});
       return;
     }
+    const abort = new AbortController();
+    response.once("close", () => abort.abort(new AgentError("ABORTED", "the caller has gone")));
+    const { signal } = abort;
     if (id === undefined) {
-      if (method === "POST") reply(response, 201, await this.#create(body));
+      if (method === "POST") reply(response, 201, await this.#create(body, signal));
       else reply(response, 200, await this.#list());
       return;
     }
     const kept = this.#find(id);
-    const abort = new AbortController();
-    response.once("close", () => abort.abort(new AgentError("ABORTED", "the caller has gone")));
-    const { signal } = abort;
     if (part === "logs" && method === "GET") {
       return await sendLog(kept.readLog(logQuery(url.searchParams), signal), response);
+    }
+    if (part === "alive") {
+      reply(response, 200, {});
+      return;
     }
     if (part === "stages" && method === "GET") return await this.#stages.send(response);
     if (part === "processes" && pid !== undefined) {
@@ -96,11 +100,11 @@ class Keeper {
     if (part !== "processes" || action !== "attach") throw new AgentError("NOT_SUPPORTED", "attach only");
     const kept = this.#find(id);
     kept.process(Number(pid)).expectStreams();
-    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lcow-stdio\r\n\r\n");
+    switchProtocols(socket);
     await kept.attach(Number(pid), socket);
   }
 
-  async #create(body: Record<string, unknown>) {
+  async #create(body: Record<string, unknown>, signal: AbortSignal) {
     try {
       const onAgent = (agent: AgentRecord) => {
         this.#agents.push(agent);
@@ -111,8 +115,20 @@ class Keeper {
         ...request,
         logPath: join(this.#directory, `${this.#logs++}.log`),
       });
+      if (signal.aborted) {
+        // Who asked was told that it had failed, or is no more.
+        await kept.remove(true);
+        throw signal.reason;
+      }
       this.#systems.set(kept.system.id, kept);
-      this.#note();
+      try {
+        this.#writeRecord();
+      } catch (error) {
+        // A service that starts anew would not find it.
+        this.#systems.delete(kept.system.id);
+        await kept.remove(true);
+        throw error;
+      }
       if (request.removeAtEnd) void kept.ended.then(() => this.#removeEnded(kept));
       return { ...(await kept.system.properties()), ...kept.properties };
     } finally {
@@ -256,8 +272,17 @@ class Keeper {
     throw new AgentError("SYSTEM_NOT_FOUND", `system ${id} does not exist`);
   }
 
-  /** For the service, should this process be lost or stopped. */
+  /** The record is needed only when this process is lost or stopped: no reason to end what it keeps. */
   #note(): void {
+    try {
+      this.#writeRecord();
+    } catch (error) {
+      console.error(describeError(error));
+    }
+  }
+
+  /** For the service. @throws AgentError SYSTEM_CALL_FAILED */
+  #writeRecord(): void {
     const systems = [...this.#systems.values()].map((kept) => kept.summary);
     writeRecord(this.#directory, { pid: process.pid, systems, agents: this.#agents });
   }

@@ -1,12 +1,13 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { withDeadline } from "../../common/deadline.ts";
 import { AgentError, describeError } from "../../common/errors.ts";
 import { programFile } from "../../common/installation.ts";
 import { nodeFlags } from "../../common/node-flags.ts";
+import { processEnd } from "../uvm/process-end.ts";
 import { KeeperHandle } from "./keeper-handle.ts";
 import { readRecord } from "./keeper-record.ts";
 import { limits } from "./limits.ts";
@@ -19,6 +20,8 @@ export class Keepers {
   readonly #parent: string;
   /** By the ids of what they keep. */
   readonly #keepers = new Map<string, KeeperHandle>();
+  /** Those that have gone and left what could not be removed. */
+  readonly #remains = new Set<KeeperHandle>();
 
   constructor(stateDirectory: string) {
     this.#parent = keepersDirectory(stateDirectory);
@@ -52,7 +55,7 @@ export class Keepers {
   /** Forgets a system that its keeper has removed by itself. */
   async look(id: string): Promise<void> {
     const keeper = this.keeperOf(id);
-    if ((await keeper.ask(limits.keeperListMs)) === "gone") await this.bury(keeper);
+    if ((await keeper.ask(limits.keeperListMs)) === "gone") await this.lost(keeper);
     else if (!(await readRecord(keeper.directory))?.systems.some(({ Id }) => Id === id)) this.forget(id);
   }
 
@@ -60,21 +63,61 @@ export class Keepers {
     return [...new Set(this.#keepers.values())];
   }
 
-  /** The keeper has died or is killed, and with it what it kept: removes what is left of it. */
+  /**
+   * Kills the keeper, and with it what it keeps, and removes what is left.
+   * @throws AgentError HELPER_FAILED naming what could not be removed, which sweep() tries again
+   */
   async bury(keeper: KeeperHandle): Promise<void> {
-    await keeper.bury();
     for (const [id, other] of this.#keepers) if (other === keeper) this.#keepers.delete(id);
+    this.#remains.add(keeper);
+    await keeper.bury();
+    this.#remains.delete(keeper);
+  }
+
+  /** Nobody serves at the keeper's socket any more. One that still tells its last words is let end by itself. */
+  async lost(keeper: KeeperHandle): Promise<void> {
+    if ((await keeper.findProcess()) === undefined) await this.#clean(keeper);
+    else for (const [id, other] of this.#keepers) if (other === keeper) this.#keepers.delete(id);
+  }
+
+  /** Tries again to remove what could not be removed before. */
+  async sweep(): Promise<void> {
+    await Promise.all([...this.#remains].map((keeper) => this.#clean(keeper)));
   }
 
   /** One that is stopped is known by its record. */
   async #find(keeper: KeeperHandle): Promise<void> {
-    if ((await keeper.ask(limits.keeperListMs)) === "gone") {
-      // What cannot be removed now is told, and tried again by the next service.
-      await keeper.bury().catch((error: unknown) => console.error(describeError(error)));
+    if ((await keeper.ask(limits.keeperListMs)) === "gone" && (await keeper.findProcess()) === undefined) {
+      await this.#clean(keeper);
       return;
     }
     const record = await readRecord(keeper.directory);
+    if (record?.systems.length === 0) {
+      // Whoever started it was gone before it knew what for.
+      await this.#clean(keeper);
+      return;
+    }
     for (const { Id } of record?.systems ?? []) this.#keepers.set(Id, keeper);
+    const isIt = async () => (await keeper.findProcess()) !== undefined;
+    if (record !== undefined) this.#watch(keeper, processEnd(record.pid, isIt));
+  }
+
+  #watch(keeper: KeeperHandle, ended: Promise<void>): void {
+    // One that cannot be watched is found to be lost by the next call.
+    ended.then(() => this.#onEnd(keeper)).catch((error: unknown) => console.error(describeError(error)));
+  }
+
+  async #onEnd(keeper: KeeperHandle): Promise<void> {
+    // It had nothing left to keep.
+    if (!existsSync(keeper.directory)) return;
+    const { systems = [] } = (await readRecord(keeper.directory)) ?? {};
+    for (const { Id } of systems) console.error(`system ${Id} is gone: its keeper has ended`);
+    await this.#clean(keeper);
+  }
+
+  /** What cannot be removed is told to who serves. */
+  async #clean(keeper: KeeperHandle): Promise<void> {
+    await this.bury(keeper).catch((error: unknown) => console.error(describeError(error)));
   }
 
   /** Starts a new keeper, which keeps nothing yet. @throws AgentError SPAWN_FAILED */
@@ -95,7 +138,11 @@ export class Keepers {
     const ready = Promise.withResolvers<void>();
     child.stdout?.once("data", () => ready.resolve());
     child.once("error", ready.reject);
-    child.once("exit", (code, signal) => ready.reject(new Error(`it ended with ${signal ?? code}`)));
+    const ended = Promise.withResolvers<void>();
+    child.once("exit", (code, signal) => {
+      ready.reject(new Error(`it ended with ${signal ?? code}`));
+      ended.resolve();
+    });
     try {
       await withDeadline(ready.promise, "its start", { timeoutMs: limits.keeperStartMs });
     } catch (cause) {
@@ -108,6 +155,8 @@ export class Keepers {
     }
     child.stdout?.destroy();
     child.unref();
-    return new KeeperHandle(directory);
+    const keeper = new KeeperHandle(directory);
+    this.#watch(keeper, ended.promise);
+    return keeper;
   }
 }

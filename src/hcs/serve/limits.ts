@@ -11,10 +11,14 @@ export const limits = {
   forceMs: 2_000,
   /** A guest that is asked where it is (`lcow diagnose`) may take so long. */
   stacksMs: 5_000,
-  /** A keeper is asked for a sign of life this often, while somebody waits for it. */
-  keeperHeartbeatMs: 1_000,
-  /** A keeper that says nothing for so long does not answer. */
-  keeperSilenceMs: 5_000,
+  /** A keeper, and by the commands the service, is asked for a sign of life this often while somebody waits for it. */
+  peerHeartbeatMs: 1_000,
+  /** One that says nothing for so long does not answer. */
+  peerSilenceMs: 5_000,
+  /** A command that is attached asks its service and keeper for a sign of life this often. */
+  attachedHeartbeatMs: 2_000,
+  /** A service that does not say for so long how the keeper is does not answer: it waits for the keeper itself. */
+  attachedSilenceMs: 7_500,
   /** What `list` gives each keeper, and force one that is to end what it keeps; else it is killed. */
   keeperListMs: 3_000,
   /** Until a new keeper is ready. */

@@ -48,6 +48,23 @@ test("of thousands of processes the guest tells the first: properties and `lcow 
   t.match(await ps("--json"), { stderr: "", stdout: /^\[.*"pid":10\D[^}]*\}\]$/m });
 });
 
+test("a pause that nobody waits for any more is told as what it comes to", async (t) => {
+  const { service, driver, vm } = await fakeSystems(t);
+  const caller = new AbortController();
+  const pausing = rejection(vm.pause({ signal: caller.signal }));
+  caller.abort();
+  t.match(await pausing, { code: "ABORTED" });
+  t.equal((await vm.properties()).State, "Running");
+  t.match(await rejection(vm.resume()), { message: /about to pause/ });
+  driver.paused.resolve();
+  await vm.waitForNotification(hcs.HcsNotification.SystemPauseCompleted);
+  t.equal((await vm.properties()).State, "Paused");
+  await vm.resume();
+  t.equal((await vm.properties()).State, "Running");
+  driver.guest.socket.destroy();
+  await service.close();
+});
+
 const LEFT = "could not clean up /run/x; remove it by hand";
 const failure = new AgentError("HELPER_FAILED", LEFT);
 

@@ -11,6 +11,8 @@ import { shortDirectory } from "../short-directory.ts";
 export class FakeDriver implements UtilityVmDriver {
   readonly name = "fake";
   readonly died = Promise.withResolvers<AgentError>();
+  /** Settles as the test says that the machine is paused. */
+  readonly paused = Promise.withResolvers<void>();
   /** What closing machines fails with, by their ids. */
   readonly closeFailures = new Map<string, Error>();
   #guest: FakeGuest | undefined;
@@ -49,6 +51,8 @@ export class FakeDriver implements UtilityVmDriver {
         close,
       },
       runtime: { command: "runc" },
+      pause: () => this.paused.promise,
+      resume: async () => undefined,
     };
   }
 }

@@ -105,13 +105,3 @@ test("a keeper that is stopped: the service answers for it, and cleans up after 
   t.equal(readdirSync(`${service.directory}/k`).length, 1);
   await service.ok("rm", "--force", "other");
 });
-
-test("a keeper that was killed is cleaned up after", async (t) => {
-  const { service, agent, traces } = await running(t);
-  const [keeper = 0] = service.keepers();
-  process.kill(agent, "SIGSTOP");
-  process.kill(keeper, "SIGKILL");
-  await eventually(async () => (await service.ok("list", "-q")) === "");
-  t.strictSame(traces(), []);
-  t.strictSame(readdirSync(`${service.directory}/k`), []);
-});
