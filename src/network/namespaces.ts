@@ -3,6 +3,7 @@
  * there when the container's first process is made moves to it then, and what comes later at once.
  * Behaviour: hcsshim internal/guest/runtime/hcsv2/network.go.
  */
+import { existsSync } from "node:fs";
 import { AgentError } from "../common/errors.ts";
 import { runHelper } from "../common/helper.ts";
 import type { Logger } from "../common/log.ts";
@@ -217,8 +218,16 @@ async function settle(adapter: AdapterRecord, place: Place, position: number): P
 
 /** All or, from the first that the kernel refuses on, none of the rest; the error tells its line. */
 async function batch(within: readonly string[], lines: readonly string[]): Promise<void> {
-  const [program = "ip", ...args] = [...within, "ip", "-batch", "-"];
+  const [program = "", ...args] = [...within, iproute2(), "-batch", "-"];
   await runHelper(program, args, { input: `${lines.join("\n")}\n`, deadlineMs: DEADLINE_MS });
+}
+
+/** By its path: by the name alone, busybox's nsenter would run the ip that it has itself, which knows no batch. */
+function iproute2(): string {
+  const directories = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+  const found = directories.map((directory) => `${directory}/ip`).find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  throw new AgentError("HELPER_FAILED", "ip is not there: install the Debian package iproute2");
 }
 
 /** The kernel answers within milliseconds. */

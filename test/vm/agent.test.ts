@@ -14,6 +14,7 @@ import { createBody, execParameters, executeBody, UVM } from "../helpers/gcs-req
 import { type RawHost, withDeadline } from "../helpers/raw-host.ts";
 import { bootVm, type VmGuest } from "../helpers/vm.ts";
 import { attackFromContainer } from "./container-attacks.ts";
+import { podInVm } from "./pods.ts";
 
 /** Emulated, everything takes ten times as long as on this machine. */
 const TIMEOUT_MS = 220_000;
@@ -156,6 +157,13 @@ await t.test("with runc", { timeout: TIMEOUT_MS }, async (t) => {
     const host = await guest.connect();
     await host.negotiate();
     await attackFromContainer(t, guest, host);
+    await host.hangUp();
+  });
+
+  await t.test("a pod with a network", { timeout: TIMEOUT_MS }, async (t) => {
+    const host = await guest.connect();
+    await host.negotiate();
+    await podInVm(t, guest, host);
     await host.hangUp();
   });
 
