@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import tap, { test } from "tap";
+import { eventually } from "../hcs/serve/support.ts";
 import { Lcow } from "./lcow.ts";
 
 tap.setTimeout(240_000);
@@ -33,6 +34,13 @@ for (const [what, options, words] of [
     const directory = privateDirectory(silent);
     t.equal(directory !== undefined && existsSync(directory), options.length > 0);
     process.kill(silent, "SIGSTOP");
+    if (words === "gcs/main.ts") {
+      const told = (what: RegExp) => eventually(() => what.test(lcow.stderr));
+      await told(/lcow: the guest has not answered since 20\S+Z \(\d+ seconds\)\n/);
+      process.kill(silent, "SIGCONT");
+      await told(/lcow: the guest answers again\n/);
+      process.kill(silent, "SIGSTOP");
+    }
     lcow.child.kill("SIGINT");
     // Two at once are one signal.
     while (!lcow.stderr.includes("Ctrl-C again")) await delay(20);

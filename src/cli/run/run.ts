@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { isatty } from "node:tty";
 import { describeError } from "../../common/errors.ts";
+import { describeSilence, Heartbeat } from "../../hcs/serve/heartbeat.ts";
 import { makeDefaultSpec, type SecuritySettings } from "../../hcs/uvm/default-spec.ts";
 import type { UtilityVm } from "../../hcs/uvm/utility-vm.ts";
 import { causeOf } from "../cause.ts";
@@ -99,5 +100,13 @@ async function runContainer(
   });
   progress.reached("container");
   await progress.done();
-  return await waitAttached(init, { signals, takesInput, terminal: options.terminal, size });
+  const heartbeat = new Heartbeat(
+    () => guest,
+    (since) => say(`the guest ${since === undefined ? "answers again" : describeSilence(since)}`),
+  );
+  try {
+    return await waitAttached(init, { signals, takesInput, terminal: options.terminal, size });
+  } finally {
+    heartbeat.close();
+  }
 }

@@ -3,7 +3,7 @@
  * we may make one: root, with controllers of version 1 or 2 where they are usually mounted. It is the second of two
  * bounds, so a machine runs without it, too.
  */
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 const MOUNT = "/sys/fs/cgroup";
@@ -29,9 +29,13 @@ export class MachineCgroup {
   static make(pid: number, memoryBytes: number): MachineCgroup | undefined {
     if (process.geteuid?.() !== 0) return undefined;
     const hierarchies = existsSync(`${MOUNT}/cgroup.controllers`)
-      ? [{ root: MOUNT, memory: "memory.max", pids: "pids.max" }]
+      ? [{ root: MOUNT, memory: "memory.max", kills: "memory.events", pids: "pids.max" }]
       : [
-          { root: `${MOUNT}/memory`, memory: "memory.limit_in_bytes" },
+          {
+            root: `${MOUNT}/memory`,
+            memory: "memory.limit_in_bytes",
+            kills: "memory.oom_control",
+          },
           { root: `${MOUNT}/pids`, pids: "pids.max" },
         ];
     const made: Controller[] = [];
@@ -61,6 +65,24 @@ export class MachineCgroup {
       if (memory !== undefined) writeFileSync(join(path, memory), String(this.#bytes));
   }
 
+  /** The bound; bytes. */
+  get memoryBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether the kernel has killed it for want of memory, its own or this machine's. Before remove(). */
+  get wasOutOfMemory(): boolean {
+    return this.#directories.some(({ path, kills }) => {
+      if (kills === undefined) return false;
+      try {
+        return /^oom_kill [1-9]/m.test(readFileSync(join(path, kills), "utf8"));
+      } catch {
+        // A kernel that does not count them: then nothing can be said.
+        return false;
+      }
+    });
+  }
+
   /** After the machine's end. */
   remove(): void {
     for (const { path } of this.#directories) {
@@ -73,6 +95,8 @@ export class MachineCgroup {
 interface Controller {
   readonly path: string;
   readonly memory?: string;
+  /** The file that counts processes which the kernel killed for want of memory. */
+  readonly kills?: string;
   readonly pids?: string;
 }
 

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { settlesWithin, withDeadline } from "../../../common/deadline.ts";
+import { settlesWithin, withDeadline, within } from "../../../common/deadline.ts";
 import { AgentError } from "../../../common/errors.ts";
 import { printableLines } from "../../../common/printable.ts";
 import { LoopHolder } from "../../transport/loop-holder.ts";
@@ -12,6 +12,10 @@ import { type QemuProcess, type QemuProgram, spawnQemu } from "./spawn-qemu.ts";
 
 /** After `quit` QEMU flushes its disks and goes. */
 const QUIT_TIMEOUT_MS = 5_000;
+/** After its exit, until its output has ended. */
+const OUTPUT_TIMEOUT_MS = 2_000;
+/** A killed process is gone at once, unless the kernel is stuck in it; with its output's end. */
+const KILL_TIMEOUT_MS = 10_000;
 const STDERR_BYTES = 8 * 1024;
 const DEVICE_TIMEOUT_MS = 10_000;
 
@@ -114,6 +118,7 @@ export class QemuMachine {
 
   /**
    * Ends QEMU, disks flushed where it still answers. Safe more than once.
+   * @throws AgentError HELPER_TIMEOUT when it does not end though it is killed
    * @param lost why the machine is of no use any more; default: its owner does not want it any more.
    */
   async close(lost?: AgentError): Promise<void> {
@@ -121,8 +126,11 @@ export class QemuMachine {
     this.#closing = true;
     // Its answer may not come any more: the exit is what counts.
     this.#qmp?.execute("quit").catch(() => {});
-    if (this.#qmp === undefined || !(await settlesWithin(this.exited, QUIT_TIMEOUT_MS))) this.kill();
-    await this.exited;
+    if (this.#qmp !== undefined && (await settlesWithin(this.exited, QUIT_TIMEOUT_MS))) return;
+    this.kill();
+    if (await settlesWithin(this.exited, KILL_TIMEOUT_MS)) return;
+    const message = `QEMU (process ${this.pid}) has been killed and does not end: the kernel is stuck in it, on a file that does not answer perhaps`;
+    throw new AgentError("HELPER_TIMEOUT", message);
   }
 
   kill(): void {
@@ -130,13 +138,18 @@ export class QemuMachine {
   }
 
   async #waitForExit(): Promise<MachineExit> {
-    const end = await new Promise<string>((resolve) => {
-      // "close" comes after "exit", when all output is read.
-      this.#process.once("close", (code, signal) => {
-        resolve(signal === null ? `ended with status ${code}` : `was ended by ${signal}`);
-      });
-      this.#process.once("error", (cause) => resolve(`could not be started: ${cause.message}`));
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const closed = new Promise<void>((done) => this.#process.once("close", () => done()));
+    this.#process.once("exit", (code, signal) => {
+      const wasOutOfMemory = signal === "SIGKILL" && this.cgroup?.wasOutOfMemory === true;
+      const mebibytes = Math.round((this.cgroup?.memoryBytes ?? 0) / 2 ** 20);
+      const why = wasOutOfMemory ? `: out of memory, of which it may have ${mebibytes} MiB` : "";
+      resolve(signal === null ? `ended with status ${code}` : `was ended by ${signal}${why}`);
     });
+    this.#process.once("error", (cause) => resolve(`could not be started: ${cause.message}`));
+    const end = await promise;
+    // Then all output is read; unless somebody else holds it open.
+    if (this.pid !== undefined) await within(closed, OUTPUT_TIMEOUT_MS);
     const exit = this.#explain(end);
     this.cgroup?.remove();
     this.#consoleFile?.[Symbol.dispose]();

@@ -195,7 +195,10 @@ export class QemuVm {
 
   /** Ends the machine at once, its disks flushed, and removes what it needed. Safe more than once. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#close().catch((error: unknown) => {
+      this.#closing = undefined;
+      throw error;
+    });
     return this.#closing;
   }
 
@@ -305,7 +308,8 @@ export class QemuVm {
 
   async #endUnreachable(machine: QemuMachine, reason: AgentError): Promise<void> {
     const exit = await within(machine.exited, POWER_OFF_TIMEOUT_MS);
-    if (exit === undefined) await machine.close(reason);
+    if (exit !== undefined) return;
+    await machine.close(reason).catch((error: AgentError) => this.#onExit({ how: "lost", error }));
   }
 
   async #close(): Promise<void> {
