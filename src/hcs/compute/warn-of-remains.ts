@@ -6,6 +6,6 @@ import { describeError } from "../../common/errors.ts";
  * @param whose "of system c"
  */
 export function warnOfRemains(whose: string, error: unknown): void {
-  const code = "LCOW_CLEANUP_FAILED";
+  const code = "HCS_CLEANUP_FAILED";
   process.emitWarning(`what is left ${whose} could not be removed: ${describeError(error)}`, { code });
 }

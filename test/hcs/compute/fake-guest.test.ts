@@ -96,7 +96,7 @@ test("with all handles closed it is a warning, and who opens it again can try ag
   driver.died.resolve(new AgentError("TRANSPORT_CLOSED", "the machine has died"));
   const [warning] = await warned;
   t.match(warning, {
-    code: "LCOW_CLEANUP_FAILED",
+    code: "HCS_CLEANUP_FAILED",
     message: `what is left of system vm could not be removed: ${LEFT}`,
   });
   const again = await service.openComputeSystem("vm");

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, statSync } from "node:fs";
 import { test } from "tap";
-import { call, callJson } from "../../../src/hcs/serve/client.ts";
+import { attach, call, callJson } from "../../../src/hcs/serve/client.ts";
 import { channels, encodeFrames, FrameReader } from "../../../src/hcs/serve/stdio-frames.ts";
 import { rejection } from "../compute/support.ts";
 import { TestService } from "./support.ts";
@@ -42,6 +42,18 @@ test("a document of version 2, with a container hosted in its VM, over the socke
   await api("POST", "/systems/inside/start");
   const parameters = { CommandArgs: ["sleep", "1000"] };
   const { pid } = (await api("POST", "/systems/inside/processes", { parameters })) as { pid: number };
+  for (const [path, code] of [
+    [`inside/processes/${pid}/attach`, "INVALID_STATE"],
+    ["inside/processes/1/attach", "PROCESS_NOT_FOUND"],
+    ["nowhere/processes/1/attach", "SYSTEM_NOT_FOUND"],
+    ["inside/attach", "NOT_SUPPORTED"],
+  ] as const) {
+    t.match(
+      await rejection(attach(service.socket, `/systems/${path}`)),
+      { code },
+      "an answer, before any stream",
+    );
+  }
   t.match(await api("GET", "/systems/inside?v1=ProcessList&v2=Statistics"), {
     HostingSystemId: "vm",
     ProcessList: [{ ProcessId: pid }],
