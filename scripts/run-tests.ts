@@ -17,6 +17,7 @@ const LONGEST = [
   "test/docs/commands.test.ts",
   "test/cli/vm.test.ts",
   "test/vm/agent.test.ts",
+  "test/hcs/serve/faults.test.ts",
   "test/hcs/serve/frozen.test.ts",
 ];
 /** What tap's own spawn adds to the environment. */
