@@ -196,7 +196,10 @@ class Agent {
     this.#log.info({ graceful }, "the host asked for the end of the utility VM");
     if (!isUtilityVm(this.#flags.transport)) await this.end("the host asked for it", 0);
     if (graceful) await this.#uvm.close();
-    await sync();
+    // A disk that does not take what is written does not keep the machine up.
+    await sync().catch((error: unknown) => {
+      this.#log.error({ error: describeError(error) }, "not everything is on the disks");
+    });
     await reboot("powerOff");
   }
 }

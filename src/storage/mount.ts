@@ -93,8 +93,8 @@ async function mountOnto(
   { source, type, flags, data }: { source: string; type: string; flags: number; data: string },
 ): Promise<void> {
   // Opened here, not to be found again by its name, which may be another directory's by then.
-  using directory = parent.open(name);
-  await mountCall(source, directory.path(), type, flags, data);
+  const directory = parent.open(name);
+  await mountCall(source, directory.path(), type, flags, data, directory);
 }
 
 async function unmountAt(place: string, target: string): Promise<void> {
