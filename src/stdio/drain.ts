@@ -1,4 +1,4 @@
-import type { Relay } from "../../native/hvsock/index.ts";
+import type { Relay, RelayResult } from "../../native/hvsock/index.ts";
 
 /** Output after the exit ends when nobody has written for so long, though a background child holds it open. */
 export const drainIdleMs = 500;
@@ -12,11 +12,19 @@ export const hostCloseMs = 5_000;
 const stallCheckMs = 500;
 
 /**
+ * Of a process that has exited: the relay ends when all is handed over, though another process may keep its source open.
+ * @returns when it has; never rejects
+ */
+export function endWhenSilent(relay: Relay): Promise<RelayResult> {
+  return relay.drain({ idleMs: drainIdleMs, limitMs: drainLimitMs });
+}
+
+/**
  * Settles when a relay has handed everything over, or when its host has taken nothing for drainStallMs: then
  * the relay goes on in the background.
  */
 export async function drainOutput(relay: Relay): Promise<void> {
-  const ended = relay.drain({ idleMs: drainIdleMs, limitMs: drainLimitMs });
+  const ended = endWhenSilent(relay);
   const stalled = Promise.withResolvers<void>();
   let bytes = relay.bytes;
   let since = performance.now();

@@ -1,7 +1,7 @@
 import { closeFd, pipe, type Relay, setPipeSize, startRelay } from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
-import { drainOutput, hostCloseMs } from "./drain.ts";
+import { drainOutput, endWhenSilent, hostCloseMs } from "./drain.ts";
 import type { Connection } from "./transport.ts";
 
 /** Which pipes the process gets; it has /dev/null for the others. */
@@ -34,6 +34,8 @@ export class PipeRelay {
   readonly #ourFds = new Map<Stream, number>();
   readonly #relays = new Map<Stream, Relay>();
   #state: "new" | "started" | "closed" = "new";
+  /** drain() was called: the process has exited. */
+  #isDraining = false;
 
   /** @throws Error with code EMFILE or ENFILE; nothing is left open then. */
   constructor(wanted: PipeStreams = { stdin: true, stdout: true, stderr: true }) {
@@ -58,7 +60,8 @@ export class PipeRelay {
 
   /**
    * Starts to move bytes; at any time, as the kernel keeps what was written before. A stream without a connection:
-   * stdin is at its end, output is discarded. The relay owns the connections from here, also when it refuses them.
+   * stdin is at its end, output is discarded. After drain(), what the process wrote is delivered, and stdin's connection
+   * is closed. The relay owns the connections from here, also when it refuses them.
    * @throws AgentError INVALID_STATE when started or closed already; the connections are closed then.
    */
   start(connections: ConnectionSet): void {
@@ -79,6 +82,7 @@ export class PipeRelay {
    * background and loses nothing, until the host closes or close() is called.
    */
   async drain(): Promise<void> {
+    this.#isDraining = true;
     if (this.#state !== "started") return;
     this.closeChildFds();
     this.#relays.get("stdin")?.cancel();
@@ -115,7 +119,7 @@ export class PipeRelay {
   #startInput(connection: Connection | undefined): void {
     const sink = this.#take("stdin");
     if (sink === undefined) return;
-    if (connection === undefined) {
+    if (connection === undefined || this.#isDraining) {
       closeFd(sink);
       return;
     }
@@ -135,6 +139,7 @@ export class PipeRelay {
       discardAfterSinkError: true,
       lingerMs: hostCloseMs,
     });
+    if (this.#isDraining) void endWhenSilent(relay);
     this.#relays.set(stream, relay);
   }
 

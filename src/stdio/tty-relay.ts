@@ -4,11 +4,12 @@ import {
   openPty,
   type Relay,
   setWindowSize,
+  shutdownSocket,
   startRelay,
 } from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
-import { drainOutput, hostCloseMs } from "./drain.ts";
+import { drainOutput, endWhenSilent, hostCloseMs } from "./drain.ts";
 import type { ChildFds } from "./pipe-relay.ts";
 
 /**
@@ -23,6 +24,10 @@ export class TtyRelay {
   /** The process's end of a terminal that was opened here. */
   #childFd = -1;
   #state: "new" | "started" | "closed" = "new";
+  /** drain() was called: the process has exited. */
+  #isDraining = false;
+  /** Of the one connection that carries both directions, to end its input alone. */
+  #sharedFd = -1;
   #input: Relay | undefined;
   #output: Relay | undefined;
 
@@ -67,25 +72,41 @@ export class TtyRelay {
   }
 
   #start({ stdin, stdout }: ConnectionSet): void {
-    // Each direction owns a descriptor of its own, also where both use one connection.
-    const stdinFd =
-      stdin === undefined ? undefined : stdin === stdout ? duplicateFd(stdin.fd) : stdin.release();
-    if (stdinFd !== undefined) {
-      const sink = duplicateFd(this.#masterFd);
-      this.#input = startRelay({
-        source: stdinFd,
-        sink,
-        shutdownSource: stdin !== stdout,
+    const isShared = stdin !== undefined && stdin === stdout;
+    // Each direction owns descriptors of its own. All there are to be made first: there may be no room for one.
+    const made: number[] = [];
+    const duplicate = (fd: number): number => {
+      const copy = duplicateFd(fd);
+      made.push(copy);
+      return copy;
+    };
+    const give = (fd: number): number => made.splice(made.indexOf(fd), 1)[0] ?? fd;
+    try {
+      const outputSource = duplicate(this.#masterFd);
+      if (stdin !== undefined && !this.#isDraining) {
+        const sink = duplicate(this.#masterFd);
+        const source = isShared ? duplicate(stdin.fd) : undefined;
+        if (isShared) this.#sharedFd = duplicateFd(stdin.fd);
+        this.#input = startRelay({
+          source: source === undefined ? stdin.release() : give(source),
+          sink: give(sink),
+          shutdownSource: !isShared,
+          lingerMs: hostCloseMs,
+        });
+      } else if (isShared) {
+        stdin.shutdown("read");
+      }
+      this.#output = startRelay({
+        source: give(outputSource),
+        sink: stdout?.release() ?? "discard",
+        shutdownSink: true,
+        discardAfterSinkError: true,
         lingerMs: hostCloseMs,
       });
+      if (this.#isDraining) void endWhenSilent(this.#output);
+    } finally {
+      for (const fd of made) closeFd(fd);
     }
-    this.#output = startRelay({
-      source: duplicateFd(this.#masterFd),
-      sink: stdout?.release() ?? "discard",
-      shutdownSink: true,
-      discardAfterSinkError: true,
-      lingerMs: hostCloseMs,
-    });
   }
 
   /**
@@ -103,9 +124,11 @@ export class TtyRelay {
 
   /** After the process has exited; as PipeRelay.drain(). */
   async drain(): Promise<void> {
+    this.#isDraining = true;
     if (this.#state !== "started") return;
     this.closeChildFds();
     this.#input?.cancel();
+    this.#endSharedInput();
     if (this.#output !== undefined) await drainOutput(this.#output);
   }
 
@@ -120,10 +143,19 @@ export class TtyRelay {
     this.closeChildFds();
     if (this.#masterFd >= 0) closeFd(this.#masterFd);
     this.#masterFd = -1;
+    this.#endSharedInput();
     const relays = [this.#input, this.#output].filter((relay) => relay !== undefined);
     this.#input = undefined;
     this.#output = undefined;
     for (const relay of relays) relay.cancel();
     await Promise.all(relays.map((relay) => relay.closed));
+  }
+
+  /** Nobody reads it any more, and while output is on its way the connection stays: a host's write would hang. */
+  #endSharedInput(): void {
+    if (this.#sharedFd < 0) return;
+    shutdownSocket(this.#sharedFd, "read");
+    closeFd(this.#sharedFd);
+    this.#sharedFd = -1;
   }
 }

@@ -1,6 +1,8 @@
 import { readFileSync, writeSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { test } from "tap";
 import { closeFd, pidfdOpen, pidfdSendSignal, Socket, shutdownSocket } from "../../native/hvsock/index.ts";
+import { hostCloseMs } from "../../src/stdio/drain.ts";
 import { PipeRelay } from "../../src/stdio/pipe-relay.ts";
 import {
   bytesOf,
@@ -8,6 +10,7 @@ import {
   digestOf,
   eventually,
   exitOf,
+  mebibyte,
   receiveAll,
   receiveText,
   sendAll,
@@ -106,6 +109,53 @@ test("a process that closes its stdin goes on, and the host's writes fail", asyn
   await relay.drain();
   t.equal(await receiveText(host.stdout), "closed\n");
   await relay.close();
+});
+
+test("a full stdin that the process closes: the host's write ends while the process goes on", async (t) => {
+  const { host, set } = hostAndSet("stdin", "stdout");
+  const relay = new PipeRelay();
+  relay.start(set);
+  const child = await shellOn(relay, "trap 'exec <&-' USR1; echo ready; while :; do sleep 0.05; done");
+  const stdin = new Socket(host.stdin);
+  const failed = new Promise<string>((resolve) => {
+    stdin.onError = () => resolve("the host's write ended");
+  });
+  const stdout = new Socket(host.stdout);
+  await new Promise<void>((resolve) => {
+    stdout.onData = () => resolve();
+    stdout.resume();
+  });
+  const full = 32 * mebibyte;
+  stdin.write(Buffer.alloc(full));
+  await eventually("bytes are on their way", () => stdin.queuedBytes < full);
+  pidfdSendSignal(child.pidfd, 10);
+  // Not only once the guest has waited in vain for the host's close.
+  const late = delay(hostCloseMs - 500, "it hung", { ref: false });
+  t.equal(await Promise.race([failed, late]), "the host's write ended");
+  t.equal(pidfdSendSignal(child.pidfd, 9), true, "the process is still there");
+  await exitOf(child);
+  await relay.drain();
+  stdin.close();
+  stdout.close();
+  await relay.close();
+});
+
+test("a start after the exit: what was written comes, and the host's write ends", async (t) => {
+  const before = countFds();
+  const { host, set } = hostAndSet("stdin", "stdout");
+  const relay = new PipeRelay();
+  // Its child keeps both pipes open.
+  const child = await shellOn(relay, "sleep 1000 <&0 & echo $!");
+  await exitOf(child);
+  await relay.drain();
+  relay.start(set);
+  const background = Number(await receiveText(host.stdout));
+  t.ok(background > 0);
+  t.throws(() => writeSync(host.stdin, "anyone?"), { code: "EPIPE" });
+  process.kill(background, "SIGKILL");
+  closeFd(host.stdin);
+  await relay.close();
+  t.equal(countFds(), before);
 });
 
 test("a host that vanishes neither kills nor blocks the process", async (t) => {

@@ -2,6 +2,7 @@ import { writeSync } from "node:fs";
 import { test } from "tap";
 import {
   closeFd,
+  duplicateFd,
   openPty,
   pidfdSendSignal,
   Socket,
@@ -136,6 +137,39 @@ test("one connection carries both directions", async (t) => {
   await exitOf(child);
   await relay.drain();
   t.match(await output, /got this\r\n$/);
+  await relay.close();
+  t.equal(countFds(), before);
+});
+
+test("one connection for both: after the exit the host's write ends, and the output still comes", async (t) => {
+  const before = countFds();
+  const { masterFd, slaveFd } = openPty();
+  const [host, guest] = socketPair();
+  const connection = new SocketConnection(guest);
+  const relay = new TtyRelay(masterFd);
+  relay.start({ stdin: connection, stdout: connection });
+  await exitOf(await shellOnTerminal(slaveFd, "echo last words"));
+  await relay.drain();
+  t.throws(() => writeSync(host, "anyone?"), { code: "EPIPE" });
+  t.equal(await receiveText(host), "last words\r\n");
+  await relay.close();
+  t.equal(countFds(), before);
+});
+
+test("a start after the exit: what was written comes, and the host's write ends", async (t) => {
+  const before = countFds();
+  const { masterFd, slaveFd } = openPty();
+  const { host, set } = hostAndSet("stdin", "stdout");
+  const relay = new TtyRelay(masterFd);
+  // Somebody else keeps the terminal open.
+  const keeper = duplicateFd(slaveFd);
+  await exitOf(await shellOnTerminal(slaveFd, "echo last words"));
+  await relay.drain();
+  relay.start(set);
+  t.equal(await receiveText(host.stdout), "last words\r\n");
+  t.throws(() => writeSync(host.stdin, "anyone?"), { code: "EPIPE" });
+  closeFd(keeper);
+  closeFd(host.stdin);
   await relay.close();
   t.equal(countFds(), before);
 });
