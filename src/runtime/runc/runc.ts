@@ -33,6 +33,8 @@ export interface OciRuntimeOptions {
 }
 
 const defaultDeadlineMs = 60_000;
+/** For each step of undoing what a runtime has begun: each is done in a moment, or not at all. */
+const undoDeadlineMs = 10_000;
 const SIGKILL = 9;
 
 /** The contract over the command line that runc, crun and others share. */
@@ -138,7 +140,7 @@ export class OciRuntime implements Runtime {
   async #undoCreate(half: HalfMade): Promise<void> {
     if (await this.#belongsToOthers(half)) return;
     try {
-      await this.#call(deleteArguments(half.id, true), half.directory);
+      await this.#call(deleteArguments(half.id, true), half.directory, undoDeadlineMs);
     } catch (error) {
       if (!hasCode(error, "CONTAINER_DOES_NOT_EXIST")) this.#onError(`delete container ${half.id}`, error);
     }
@@ -151,7 +153,7 @@ export class OciRuntime implements Runtime {
   /** A failure before the runtime looks at the id says nothing about who has it. */
   async #belongsToOthers(half: HalfMade): Promise<boolean> {
     try {
-      const state = parseState(await this.#call(plainArguments("state", half.id), half.directory));
+      const state = parseState(await this.#call(plainArguments("state", half.id), half.directory, undoDeadlineMs));
       return state.bundle !== half.bundle.path || Date.parse(state.created) < half.since;
     } catch (error) {
       // Without a readable state nothing of it can run but what is in the cgroup, and what is there is ours.
@@ -213,8 +215,9 @@ export class OciRuntime implements Runtime {
     return filesDirectory;
   }
 
-  #call(args: string[], directory: string): Promise<string> {
-    return this.#command.run(args, { directory, deadlineMs: this.#options.deadlineMs ?? defaultDeadlineMs });
+  #call(args: string[], directory: string, mostMs = Number.POSITIVE_INFINITY): Promise<string> {
+    const deadlineMs = Math.min(this.#options.deadlineMs ?? defaultDeadlineMs, mostMs);
+    return this.#command.run(args, { directory, deadlineMs });
   }
 
   #onError(what: string, cause: unknown): void {
