@@ -16,8 +16,9 @@ enum { DEADLINE_MS = 2000, MOST_BYTES = 4096 };
 void seed_entropy(unsigned port) {
     long long deadline = monotonic_ms() + DEADLINE_MS;
     int host = dial_host(port, DEADLINE_MS);
-    if (host < 0) {
+    if (host < 0 || fcntl(host, F_SETFL, O_NONBLOCK) < 0) {
         log_message(LOG_WARNING, "no entropy from the host: vsock port %u: %s", port, strerror(errno));
+        if (host >= 0) close(host);
         return;
     }
     struct {

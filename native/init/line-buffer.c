@@ -32,12 +32,18 @@ static bool make_room(struct line_buffer *buffer, size_t length) {
 static void put(struct line_buffer *buffer, const char *data, size_t length) {
     memcpy(buffer->data + buffer->end, data, length);
     buffer->end += length;
-    if (data[length - 1] == '\n') buffer->line = buffer->end;
+    buffer->unfinished = data[length - 1] != '\n';
+    if (!buffer->unfinished) buffer->line = buffer->end;
+}
+
+// Whether the host has the start of the unfinished line, be that held here still or given up.
+static bool start_is_sent(const struct line_buffer *buffer) {
+    return buffer->sent > buffer->line || (buffer->partial && buffer->line == 0);
 }
 
 // In the form of the agent's own log, which is what flows here.
 void line_buffer_tell_dropped(struct line_buffer *buffer) {
-    if (buffer->dropped == 0 || buffer->skipping || buffer->end != buffer->line) return;
+    if (buffer->dropped == 0 || buffer->skipping || buffer->unfinished) return;
     char text[200], stamp[40];
     struct timespec now;
     struct tm utc;
@@ -56,10 +62,11 @@ void line_buffer_tell_dropped(struct line_buffer *buffer) {
 static void drop(struct line_buffer *buffer, const char *piece, size_t length) {
     buffer->dropped += length;
     buffer->skipping = piece[length - 1] != '\n';
-    if (buffer->end == buffer->line) return;
-    if (buffer->sent <= buffer->line) {  // nothing of the unfinished line is out: it never was
+    if (!buffer->unfinished) return;
+    if (!start_is_sent(buffer)) {  // nothing of the unfinished line is out: it never was
         buffer->dropped += buffer->end - buffer->line;
         buffer->end = buffer->line;
+        buffer->unfinished = false;
     } else {  // the host has its start: end it there
         if (room(buffer) == 0) {
             buffer->end--;
@@ -113,7 +120,8 @@ void line_buffer_rewind(struct line_buffer *buffer) {
     size_t next = newline ? (size_t)(newline - buffer->data) + 1 : buffer->end;
     buffer->dropped += next - buffer->sent;
     if (!newline) {
-        buffer->skipping = true;
+        buffer->skipping |= buffer->unfinished;
+        buffer->unfinished = false;
         buffer->line = buffer->end;
     }
     buffer->sent = buffer->kept = next;
@@ -121,5 +129,6 @@ void line_buffer_rewind(struct line_buffer *buffer) {
 }
 
 bool line_buffer_has_room(const struct line_buffer *buffer) {
-    return LINE_BUFFER_BYTES - (buffer->end - buffer->kept) > LINE_BUFFER_BYTES / 4;
+    // Not from `kept`: of a long line what is sent can be given up, and a host that reads it holds up nobody.
+    return LINE_BUFFER_BYTES - (buffer->end - buffer->sent) > LINE_BUFFER_BYTES / 4;
 }

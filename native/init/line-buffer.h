@@ -10,8 +10,9 @@ enum { LINE_BUFFER_BYTES = 1024 * 1024 };
 struct line_buffer {
     size_t kept;  // start of the line that `sent` stands in, as far as it is still held
     size_t sent;  // bytes before this have been written to the connection
-    size_t line;  // start of the last line, which may lack its end
+    size_t line;  // start of the last line, as far as it is still held
     size_t end;
+    bool unfinished;             // the last line lacks its end
     bool partial;                // `kept` is not the start of a line
     bool skipping;               // until the next newline arrives
     unsigned long long dropped;  // bytes, not yet told

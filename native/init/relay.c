@@ -19,9 +19,10 @@ enum {
     DIAL_MS = 2000,  // for one attempt
     BACK_OFF_LEAST_MS = 100,
     BACK_OFF_MOST_MS = 5000,
-    STALL_MS = 1000,  // so long a host that is away or does not read holds the program back; then lines are dropped
-    DRAIN_MS = 500,   // after the program's end, for a pipe that its background children keep open
-    FLUSH_MS = 2000,  // after the program's end, for a host that does not read
+    STALL_MS = 1000,   // so long a host that is away or does not read holds the program back; then lines are dropped
+    DRAIN_MS = 500,    // after the program's end, for a pipe that its background children keep open
+    FLUSH_MS = 2000,   // after the program's end, for a host that does not read
+    LINGER_MS = 1000,  // after the last byte, until the host closes: what is under way goes with the machine
 };
 
 struct stream {
@@ -152,11 +153,34 @@ static size_t bytes_owed(void) {
     return total;
 }
 
+// What the kernel has taken the host may not have, and the machine may go off when this process ends: the host's
+// close tells that it has read all.
+static void linger(void) {
+    long long until = monotonic_ms() + LINGER_MS;
+    struct pollfd hosts[2];
+    int open = 0;
+    for (int i = 0; i < stream_count; i++) {
+        bool connected = streams[i].host >= 0 && !streams[i].dialling;
+        hosts[i] = (struct pollfd){.fd = connected ? streams[i].host : -1, .events = POLLIN};
+        if (connected && shutdown(streams[i].host, SHUT_WR) == 0) open++;
+    }
+    for (long long left; open > 0 && (left = until - monotonic_ms()) > 0;) {
+        if (poll(hosts, (nfds_t)stream_count, (int)left) <= 0) continue;
+        for (int i = 0; i < stream_count; i++) {
+            char data[4096];
+            if (!hosts[i].revents) continue;
+            ssize_t count = recv(hosts[i].fd, data, sizeof data, MSG_DONTWAIT);
+            if (count > 0 || (count < 0 && (errno == EINTR || errno == EAGAIN))) continue;
+            hosts[i].fd = -1;
+            open--;
+        }
+    }
+}
+
 static void finish(void) {
     for (long long until = monotonic_ms() + DRAIN_MS; pipes_open() && monotonic_ms() < until;) turn(-1, until);
     for (long long until = monotonic_ms() + FLUSH_MS; bytes_owed() > 0 && monotonic_ms() < until;) turn(-1, until);
-    for (int i = 0; i < stream_count; i++)
-        if (streams[i].host >= 0 && !streams[i].dialling) shutdown(streams[i].host, SHUT_WR);
+    linger();
 }
 
 // Opens a pipe for `port`, or finds the one that it has; returns the write end.
@@ -202,8 +226,7 @@ int run_relay(const unsigned ports[3], char **command) {
     // Input cannot be taken up again where it broke off: one attempt, and end of file without a host.
     if (ports[0]) {
         input = dial_host(ports[0], DIAL_MS);
-        if (input >= 0) fcntl(input, F_SETFL, 0);
-        else input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (input < 0) input = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
 
     signal(SIGPIPE, SIG_IGN);

@@ -65,41 +65,56 @@ static const char *unix_prefix(void) {
     return NULL;
 }
 
-static int dial(unsigned port, int socket_flags) {
+struct way {
     union {
         struct sockaddr any;
         struct sockaddr_un local;
         struct sockaddr_vm vsock;
-    } address = {0};
-    socklen_t size = sizeof address.vsock;
+    } address;
+    socklen_t size;
+};
+
+// @returns false with errno when the path is too long.
+static bool find_way(unsigned port, struct way *way) {
+    *way = (struct way){.size = sizeof way->address.vsock};
     const char *prefix = unix_prefix();
-    if (prefix) {
-        address.local.sun_family = AF_UNIX;
-        size = sizeof address.local;
-        int length = snprintf(address.local.sun_path, sizeof address.local.sun_path, "%s_%u", prefix, port);
-        if (length < 0 || (size_t)length >= sizeof address.local.sun_path) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-    } else {
-        address.vsock = (struct sockaddr_vm){.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
+    if (!prefix) {
+        way->address.vsock = (struct sockaddr_vm){.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
+        return true;
     }
-    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | socket_flags, 0);
-    if (fd < 0) return -1;
-    int result;
-    do {
-        result = connect(fd, &address.any, size);
-    } while (result < 0 && errno == EINTR);
-    bool begun = result < 0 && (socket_flags & SOCK_NONBLOCK) && (errno == EINPROGRESS || errno == EAGAIN);
-    if (begun) return fd;
-    if (result == 0 && check_peer(fd)) return fd;
+    way->size = sizeof way->address.local;
+    way->address.local.sun_family = AF_UNIX;
+    char *path = way->address.local.sun_path;
+    int length = snprintf(path, sizeof way->address.local.sun_path, "%s_%u", prefix, port);
+    if (length >= 0 && (size_t)length < sizeof way->address.local.sun_path) return true;
+    errno = ENAMETOOLONG;
+    return false;
+}
+
+static int close_failed(int fd) {
     int error = errno;
     close(fd);
     errno = error;
     return -1;
 }
 
-int start_dial(unsigned port) { return dial(port, SOCK_NONBLOCK); }
+static int connect_through_signals(int fd, const struct way *way) {
+    int result;
+    do {
+        result = connect(fd, &way->address.any, way->size);
+    } while (result < 0 && errno == EINTR);
+    return result;
+}
+
+int start_dial(unsigned port) {
+    struct way way;
+    if (!find_way(port, &way)) return -1;
+    int fd = socket(way.address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -1;
+    int result = connect_through_signals(fd, &way);
+    if (result < 0 && (errno == EINPROGRESS || errno == EAGAIN)) return fd;
+    return result == 0 && check_peer(fd) ? fd : close_failed(fd);
+}
 
 int finish_dial(int fd) {
     int error = 0;
@@ -109,11 +124,7 @@ int finish_dial(int fd) {
     return error == 0 && check_peer(fd) ? 0 : -1;
 }
 
-int dial_host(unsigned port, int timeout_ms) {
-    if (timeout_ms < 0) return dial(port, 0);
-    int fd = start_dial(port);
-    if (fd < 0) return -1;
-    long long deadline = monotonic_ms() + timeout_ms;
+static bool is_connected_until(int fd, long long deadline) {
     struct pollfd wait = {.fd = fd, .events = POLLOUT};
     int ready;
     do {
@@ -121,9 +132,29 @@ int dial_host(unsigned port, int timeout_ms) {
         ready = poll(&wait, 1, left > 0 ? (int)left : 0);
     } while (ready < 0 && errno == EINTR);
     if (ready == 0) errno = ETIMEDOUT;
-    if (ready > 0 && finish_dial(fd) == 0) return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
+    return ready > 0 && finish_dial(fd) == 0;
+}
+
+static bool limit_waits(int fd, int timeout_ms) {
+    struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0;
+}
+
+// For room in the listener's backlog a connect can only wait as a blocking one.
+static int dial_local(const struct way *way, int timeout_ms) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    if (limit_waits(fd, timeout_ms) && connect_through_signals(fd, way) == 0 && limit_waits(fd, 0)) return fd;
+    if (errno == EAGAIN) errno = ETIMEDOUT;
+    return close_failed(fd);
+}
+
+int dial_host(unsigned port, int timeout_ms) {
+    long long deadline = monotonic_ms() + timeout_ms;
+    struct way way;
+    if (!find_way(port, &way)) return -1;
+    if (way.address.any.sa_family == AF_UNIX) return dial_local(&way, timeout_ms);
+    int fd = start_dial(port);
+    if (fd < 0 || (is_connected_until(fd, deadline) && fcntl(fd, F_SETFL, 0) == 0)) return fd;
+    return close_failed(fd);
 }

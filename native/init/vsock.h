@@ -5,10 +5,9 @@
 // AF_VSOCK.
 #define TRANSPORT_VARIABLE "GCS_TRANSPORT"
 
-// A connected stream socket (close-on-exec) to port `port` of the host, or -1 with errno: EHOSTUNREACH when what
-// answered at the host's vsock address (CID 2) is this machine itself. With
-// timeout_ms < 0 the kernel's own limit holds (2 s for vsock) and the socket is a blocking one; else the
-// socket is non-blocking, and ETIMEDOUT tells that the time has passed.
+// A connected, blocking stream socket (close-on-exec) to port `port` of the host, or -1 with errno: ETIMEDOUT when
+// nobody has answered within timeout_ms; EHOSTUNREACH when what answered at the host's vsock address (CID 2) is this
+// machine itself.
 int dial_host(unsigned port, int timeout_ms);
 
 // Starts to dial and returns at once: a non-blocking socket, connected when it polls writable without error

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { DIAL_MS = 2000 };  // what Linux gives a vsock; a Unix socket would wait for ever for room in the backlog
+
 static int usage(void) {
     fputs("usage: vsockexec [-r] [-i PORT] [-o PORT] [-e PORT] [--] PROGRAM ARGUMENTS...\n", stderr);
     return 1;
@@ -24,7 +26,7 @@ static bool connect_stdio(const unsigned ports[3]) {
         for (int j = 0; j < i && ports[i] != 0; j++)
             if (ports[j] == ports[i]) sockets[i] = sockets[j];
         if (ports[i] == 0 || sockets[i] >= 0) continue;
-        sockets[i] = dial_host(ports[i], -1);
+        sockets[i] = dial_host(ports[i], DIAL_MS);
         // Clear of 0 to 2, which a caller may have left closed and which are about to be replaced.
         int high = sockets[i] < 0 ? -1 : fcntl(sockets[i], F_DUPFD_CLOEXEC, 3);
         if (high < 0) {

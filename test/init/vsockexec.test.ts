@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Test, test } from "tap";
@@ -102,6 +103,29 @@ test("without -r a port that nobody listens on is an error that names it", async
   t.match(result.stderr, /port 109: No such file/);
 });
 
+test("without -r a host that listens and accepts nobody is an error in time", async (t) => {
+  const { host, start } = setUp(t);
+  const script = `require("net").createServer().listen({ path: process.argv[1], backlog: 1 }, () => console.log("listens"))`;
+  const listener = spawn(process.execPath, ["-e", script, `${host.prefix}_109`], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.teardown(() => listener.kill("SIGKILL"));
+  await once(listener.stdout, "data");
+  listener.kill("SIGSTOP");
+  const dials: Socket[] = [];
+  for (let error: unknown; error === undefined; ) {
+    const socket = connect(`${host.prefix}_109`);
+    dials.push(socket.on("error", () => undefined));
+    error = await once(socket, "connect").then(
+      () => undefined,
+      (refusal: unknown) => refusal,
+    );
+  }
+  const result = await start("-e", "109", "echo", "never").ended;
+  t.match(result, { code: 1, stdout: "", stderr: /port 109: Connection timed out/ });
+  for (const socket of dials) socket.destroy();
+});
+
 test("wrong usage is refused", async (t) => {
   const { start } = setUp(t);
   t.match(await start("-e", "109").ended, { code: 1, stderr: /no program/ });
@@ -186,6 +210,50 @@ test("-r: a line that the old host got a part of, the new host gets whole", asyn
     "and then all, in order",
   );
   t.match(first, /^line 1 x/);
+});
+
+test("-r: what was dropped is told between lines, not inside one that is longer than what is kept", async (t) => {
+  const { host, start } = setUp(t);
+  const [cut, go] = [`${host.prefix}.cut`, `${host.prefix}.go`];
+  const bytes = (letter: string, count: number) => `head -c ${count} /dev/zero | tr '\\0' ${letter} >&2`;
+  // The first host reads more of a line than is kept, then nothing; the second gets the next line, as long, and has
+  // always read what there is.
+  const second = `i=0; while [ $i -lt 30 ]; do i=$((i+1)); ${bytes("b", 50_000)}; sleep 0.01; done; echo >&2`;
+  const script = `${bytes("a", 1_900_000)}; printf '\nb' >&2; : > ${cut}; until [ -e ${go} ]; do sleep 0.05; done; ${second}`;
+  let first = 0;
+  host.onConnection = (socket) => {
+    host.onConnection = (next) => host.collect(next);
+    socket.on("data", (chunk) => {
+      first += chunk.length;
+      if (first > 1_200_000) socket.pause();
+    });
+    void until(() => existsSync(cut)).then(() => socket.destroy());
+  };
+  await host.listen(109);
+  const child = start("-r", "-e", "109", "sh", "-c", script);
+  await until(() => host.received[0]?.startsWith("b") === true);
+  writeFileSync(go, "");
+  t.match(await child.ended, { code: 0 });
+  await until(() => /"bytes":.*\n$/s.test(host.received.join("")));
+  const [line = "", notice = "", end] = host.received.join("").split("\n");
+  t.match(line, /^b*$/, `the line is whole: ${line.replaceAll(/bb+/g, "b...")}`);
+  t.equal(line.length, 1_500_001);
+  t.match(JSON.parse(notice), { level: "warning", msg: /dropped/ }, "then the notice");
+  t.equal(end, "");
+});
+
+test("-r: the relay stays until the host has read the last line, so that no machine goes off before", async (t) => {
+  const { host, start } = setUp(t);
+  const order: string[] = [];
+  host.onConnection = (socket) => {
+    // No event tells that the relay would have ended by now; before it waited for the host it did at once.
+    setTimeout(() => socket.on("data", (text: Buffer) => order.push(`read ${text}`)), 300);
+  };
+  await host.listen(109);
+  const result = await start("-r", "-e", "109", "sh", "-c", "echo last words >&2; exit 3").ended;
+  order.push("relay ended");
+  t.equal(result.code, 3);
+  t.same(order, ["read last words\n", "relay ended"]);
 });
 
 test("-r: a host that reads slowly gets every line", async (t) => {
