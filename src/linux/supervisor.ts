@@ -12,7 +12,7 @@ import {
 import { AgentError } from "../common/errors.ts";
 import { packageRoot } from "../common/installation.ts";
 import { isSystemError } from "../common/system-error.ts";
-import { listChildPids } from "./child-pids.ts";
+import { ChildList } from "./child-pids.ts";
 import { ForeignChildren } from "./foreign-children.ts";
 import { readProcessStatus } from "./proc.ts";
 
@@ -65,11 +65,13 @@ export class Supervisor {
   readonly #processes = new Map<number, Supervised>();
   readonly #claims = new Set<KeptClaim>();
   readonly #foreign = new ForeignChildren();
+  readonly #children: ChildList;
   readonly #onChildSignal = (): void => this.#scheduleSweep();
   readonly #onLost: (pid: number, cause: unknown) => void;
   #started = 0;
   #starting = 0;
   #sweepScheduled = false;
+  #isClosed = false;
 
   /**
    * @param onLost told when the wait for a process failed, and with it its exit code.
@@ -85,6 +87,7 @@ export class Supervisor {
     }
     this.#onLost = onLost;
     becomeSubreaper();
+    this.#children = new ChildList();
     everywhere[LIVING] = { owner: this, madeBy: packageRoot };
     process.on("SIGCHLD", this.#onChildSignal);
     // Orphans that died before there was a handler.
@@ -149,6 +152,8 @@ export class Supervisor {
     if (everywhere[LIVING]?.owner === this) delete everywhere[LIVING];
     process.off("SIGCHLD", this.#onChildSignal);
     this.#foreign.close();
+    this.#isClosed = true;
+    this.#children.close();
   }
 
   #adopt(pid: number, kept: ExitStatus | undefined): SupervisedProcess {
@@ -191,10 +196,11 @@ export class Supervisor {
 
   #orphans(): number[] {
     const foreign = this.#foreign.pids();
-    return listChildPids().filter((pid) => !this.#processes.has(pid) && !foreign.has(pid));
+    return this.#children.pids().filter((pid) => !this.#processes.has(pid) && !foreign.has(pid));
   }
 
   #sweep(): void {
+    if (this.#isClosed) return;
     for (const pid of this.#orphans()) {
       const found = reapOrphan(pid);
       if (found.state === "exited")

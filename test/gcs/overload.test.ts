@@ -1,10 +1,12 @@
 /** A host that asks and does not read, or asks for more than there is room for. */
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import t, { type Test } from "tap";
 import { encodeFrame } from "../../src/protocol/frame.ts";
 import { requestTypeOf } from "../../src/protocol/messages.ts";
 import { privateMemory } from "../helpers/agent.ts";
-import { runSleeper } from "../helpers/gcs-requests.ts";
+import { execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
 import { type Guest, startGuest } from "../helpers/guest.ts";
 import type { RawHost } from "../helpers/raw-host.ts";
 
@@ -118,3 +120,71 @@ await t.test("a request of 20 MiB is refused, and the bridge and its containers 
   t.equal(list.Properties, JSON.stringify({ ProcessList: [{ ProcessId: pid }] }));
   t.ok(privateMemory(agent.pid) - before < 8 * MIB, "it was not kept");
 });
+
+await t.test(
+  "a limit of open files: each start says so and leaves nothing, and ends are still told",
+  async (t) => {
+    const { agent, host } = await negotiatedGuest(t);
+    await runSleeper(host, "c1", `${agent.directory}/c/c1`);
+    const openFds = () => new Set(readdirSync(`/proc/${agent.pid}/fd`).map(Number));
+    const limitTo = (count: number) =>
+      execFileSync("prlimit", ["--pid", `${agent.pid}`, `--nofile=${count}:`]);
+    /** So many can be opened, and no more. */
+    const leave = (free: number) => {
+      const open = openFds();
+      let limit = 0;
+      for (let found = 0; found < free || open.has(limit); limit++) if (!open.has(limit)) found++;
+      limitTo(limit);
+    };
+    const noLimit = () => limitTo(1000);
+    const end = (ContainerId: string, ProcessId: unknown) =>
+      host.request("WaitForProcess", { ContainerId, ProcessId, TimeoutInMs: 0xffffffff });
+
+    const ports = { StdIn: 0x40003001, StdOut: 0x40003002, StdErr: 0x40003003 };
+    for (const port of Object.values(ports))
+      await host.listen(port, (stream) => stream.resume().once("end", () => stream.end()));
+    const pipes = { CreateStdInPipe: true, CreateStdOutPipe: true, CreateStdErrPipe: true };
+    const terminal = { CreateStdInPipe: true, CreateStdOutPipe: true, EmulateConsole: true };
+    const { OciProcess } = execParameters(["/bin/true"]);
+    const onTerminal = { OciProcess: { ...(OciProcess as object), terminal: true } };
+    const starts: Record<string, [string, Record<string, unknown>]> = {
+      exec: ["c1", execParameters(["/bin/true"], pipes)],
+      "exec with a terminal": ["c1", { ...onTerminal, ...terminal }],
+      "outside containers": [UVM, { CommandArgs: ["/bin/true"], ...pipes }],
+      "outside containers with a terminal": [UVM, { CommandArgs: ["/bin/true"], ...terminal }],
+    };
+    const before = openFds().size;
+    for (const [name, [id, parameters]] of Object.entries(starts)) {
+      const failures: unknown[] = [];
+      for (let free = 0; ; free++) {
+        leave(free);
+        const started = await host.request("ExecuteProcess", executeBody(id, parameters, ports));
+        noLimit();
+        if (started.Result === 0) {
+          t.match(await end(id, started.ProcessId), { Result: 0, ExitCode: 0 });
+          break;
+        }
+        failures.push(started.ErrorMessage);
+      }
+      t.ok(failures.length > 5, `${name}: ${failures.length} ways to fail`);
+      t.same(
+        failures.filter((message) => !/too many open files/i.test(`${message}`)),
+        [],
+      );
+      // The last one's streams are free once this host has closed them, too.
+      for (let waited = 0; openFds().size > before && waited < 10_000; waited += 20) await delay(20);
+      t.equal(openFds().size, before, `${name}: no descriptor is left`);
+    }
+
+    const sleeper = await host.request(
+      "ExecuteProcess",
+      executeBody(UVM, { CommandArgs: ["/bin/sleep", "1000"] }),
+    );
+    leave(0);
+    const kill = { ContainerId: UVM, ProcessId: sleeper.ProcessId, Options: { Signal: 9 } };
+    t.match(await host.request("SignalProcess", kill), { Result: 0 });
+    t.match(await end(UVM, sleeper.ProcessId), { Result: 0, ExitCode: 137 });
+    noLimit();
+    t.equal(await agent.stop(), 0, "it ends when it is told to, and not of a defect");
+  },
+);

@@ -6,11 +6,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { test } from "tap";
 import { closeFd, pipe } from "../../native/hvsock/index.ts";
-import { listChildPids, scanForChildren } from "../../src/linux/child-pids.ts";
+import { ChildList, scanForChildren } from "../../src/linux/child-pids.ts";
 import { readProcessStatus } from "../../src/linux/proc.ts";
 import { exitCodeOf, Supervisor } from "../../src/linux/supervisor.ts";
 
 const supervisor = new Supervisor();
+const children = new ChildList();
 const run = promisify(execFile);
 
 const shell = (script: string) => ({ path: "/bin/sh", args: ["sh", "-c", script] });
@@ -67,16 +68,26 @@ test("a thousand short processes come out even", async (t) => {
   }
   t.equal(readdirSync("/proc/self/fd").length, before);
   t.same(supervisor.pids(), []);
-  t.same(listChildPids(), []);
+  t.same(children.pids(), []);
 });
 
 test("an orphan is reaped", async (t) => {
   const orphan = await printedPid("(sleep 0.1 >/dev/null & echo $!)");
   t.equal(readProcessStatus(orphan)?.parentPid, process.pid);
-  t.ok(listChildPids().includes(orphan));
+  t.ok(children.pids().includes(orphan));
   t.ok(scanForChildren().includes(orphan));
   await untilGone(orphan);
-  t.same(listChildPids(), []);
+  t.same(children.pids(), []);
+});
+
+test("many orphans are listed", async (t) => {
+  await printedPid("for i in $(seq 40); do sleep 1000 >/dev/null & done; echo $!");
+  const pids = children.pids();
+  t.equal(pids.length, 40);
+  t.same(new Set(pids), new Set(scanForChildren()));
+  for (const pid of pids) process.kill(pid, "SIGKILL");
+  await Promise.all(pids.map(untilGone));
+  t.same(children.pids(), []);
 });
 
 test("a process left behind is adopted, alive or dead", async (t) => {
@@ -151,5 +162,6 @@ test("a background process outlives the shell in a new session with its stdio an
 
 test("the end", (t) => {
   supervisor.close();
+  children.close();
   t.end();
 });

@@ -3,7 +3,7 @@ import { AgentError } from "../../common/errors.ts";
 import { describeStartFailure, type StartFailure, type StartSubject } from "../../common/start-failure.ts";
 import { isSystemError } from "../../common/system-error.ts";
 import { resetOomScore } from "../../linux/oom-score.ts";
-import { exitCodeOf, type Supervisor } from "../../linux/supervisor.ts";
+import { exitCodeOf, type SupervisedProcess, type Supervisor } from "../../linux/supervisor.ts";
 import { closeConnections, connectStdio } from "../../stdio/connection-set.ts";
 import { PipeRelay } from "../../stdio/pipe-relay.ts";
 import type { StdioPorts, Transport } from "../../stdio/transport.ts";
@@ -18,6 +18,7 @@ export interface ExternalContext {
   readonly ports: StdioPorts;
 }
 
+const SIGKILL = 9;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_TERM = "xterm";
 const DEFAULT_CONSOLE_SIZE = { height: 24, width: 80 };
@@ -32,6 +33,7 @@ export async function startExternalProcess(
     throw new AgentError("INVALID_ARGUMENT", "the command names no program");
   const connections = await connectStdio(context.transport, context.ports, STDIO_DIAL);
   let relay: PipeRelay | TtyRelay | undefined;
+  let started: SupervisedProcess | undefined;
   try {
     const tty = command.terminal ? TtyRelay.open() : undefined;
     const streams = tty ?? new PipeRelay();
@@ -48,6 +50,7 @@ export async function startExternalProcess(
       newSession: true,
       controllingTerminal: command.terminal,
     });
+    started = child;
     resetOomScore(child.pid);
     streams.closeChildFds();
     streams.start(connections);
@@ -64,6 +67,7 @@ export async function startExternalProcess(
       tty,
     };
   } catch (error) {
+    started?.signal(SIGKILL);
     await relay?.close();
     closeConnections(connections);
     throw explain(error, { command: program, workingDirectory: command.workingDirectory });
