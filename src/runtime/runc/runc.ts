@@ -153,7 +153,9 @@ export class OciRuntime implements Runtime {
   /** A failure before the runtime looks at the id says nothing about who has it. */
   async #belongsToOthers(half: HalfMade): Promise<boolean> {
     try {
-      const state = parseState(await this.#call(plainArguments("state", half.id), half.directory, undoDeadlineMs));
+      const state = parseState(
+        await this.#call(plainArguments("state", half.id), half.directory, undoDeadlineMs),
+      );
       return state.bundle !== half.bundle.path || Date.parse(state.created) < half.since;
     } catch (error) {
       // Without a readable state nothing of it can run but what is in the cgroup, and what is there is ours.
