@@ -5,6 +5,7 @@
 // Prepares the system, runs the command, reaps, and powers the VM off when the command has ended. The kernel
 // passes what follows "--" on its command line.
 #include "init.h"
+#include "vsock.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -32,14 +33,12 @@ static struct options parse(int argc, char **argv) {
         return options;
     }
     for (int option; (option = getopt(argc, argv, "+d:e:w")) >= 0;) {
-        char *end;
         switch (option) {
             case 'd':
                 options.shell = optarg;
                 break;
             case 'e':
-                options.entropy_port = (unsigned)strtoul(optarg, &end, 10);
-                if (options.entropy_port == 0 || *end != '\0') refuse();
+                if (!parse_port(optarg, &options.entropy_port) || options.entropy_port == 0) refuse();
                 break;
             case 'w':
                 options.writable = true;

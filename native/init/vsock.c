@@ -20,6 +20,16 @@ long long monotonic_ms(void) {
     return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
+bool parse_port(const char *text, unsigned *port) {
+    // Not strtoul alone: it takes blanks, signs, and a negative number for what it is modulo 2^64.
+    if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0') return false;
+    errno = 0;
+    unsigned long long number = strtoull(text, NULL, 10);
+    if (errno != 0 || number > 0xffffffffULL) return false;
+    *port = (unsigned)number;
+    return true;
+}
+
 static bool binds(unsigned cid) {
     int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = VMADDR_PORT_ANY};

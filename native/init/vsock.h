@@ -1,6 +1,8 @@
 // Connections to the host.
 #pragma once
 
+#include <stdbool.h>
+
 // Names the way to the host: "forwarder:PREFIX" or "unix:PREFIX", where port P is the Unix socket PREFIX_P. Without it,
 // AF_VSOCK.
 #define TRANSPORT_VARIABLE "GCS_TRANSPORT"
@@ -14,5 +16,8 @@ int dial_host(unsigned port, int timeout_ms);
 // (finish_dial tells), or -1 with errno.
 int start_dial(unsigned port);
 int finish_dial(int socket_fd);  // 0, or -1 with errno
+
+// Takes a port's number: decimal digits and nothing else, at most 2^32 - 1. @returns false for anything else.
+bool parse_port(const char *text, unsigned *port);
 
 long long monotonic_ms(void);

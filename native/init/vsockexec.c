@@ -53,14 +53,10 @@ int main(int argc, char **argv) {
         if (option == 'r') {
             relay = true;
         } else if (name) {
-            char *end;
-            errno = 0;
-            unsigned long port = strtoul(optarg, &end, 10);
-            if (*end != '\0' || end == optarg || errno != 0 || port > 0xffffffffUL) {
+            if (!parse_port(optarg, &ports[name - names])) {
                 fprintf(stderr, "vsockexec: -%c %s is no port number\n", option, optarg);
                 return usage();
             }
-            ports[name - names] = (unsigned)port;
         } else {
             return usage();
         }

@@ -56,7 +56,8 @@ export class UvmContainer {
   readonly processes: ProcessTable;
   #status: ContainerStatus = "created";
   #exitType: ExitType = "UnexpectedExit";
-  #deleting = false;
+  /** The deletion under way; whether it will have succeeded. */
+  #deleting: Promise<boolean> | undefined;
   /** Why it could not be started. */
   #startFailure: string | undefined;
   readonly #parts: ContainerParts;
@@ -192,20 +193,33 @@ export class UvmContainer {
    * @throws AgentError INVALID_STATE, CONTAINER_NOT_STOPPED
    */
   async delete(options: { force?: boolean } = {}): Promise<void> {
-    if (this.#deleting) throw new AgentError("INVALID_STATE", `container ${this.id} is being deleted`);
-    this.#deleting = true;
-    try {
-      if (options.force !== true && this.#status !== "stopped" && this.#status !== "created") {
-        throw new AgentError("INVALID_STATE", `container ${this.id} is ${this.#status}; shut it down first`);
-      }
-      const mayRun = options.force === true || this.#status === "created" || this.#startFailure !== undefined;
-      await this.#deleteRuntimeContainer(mayRun ? { force: true } : {});
-      for (const process of this.processes.running) await this.#release(process);
-      await this.#release(this.init);
-      await this.#parts.bundle.remove();
-    } finally {
-      this.#deleting = false;
+    if (this.#deleting !== undefined) {
+      if (options.force !== true)
+        throw new AgentError("INVALID_STATE", `container ${this.id} is being deleted`);
+      // The agent must not end before it is done; where it fails, it is still to be done.
+      if (await this.#deleting) return;
     }
+    const deletion = this.#delete(options);
+    this.#deleting = deletion.then(
+      () => true,
+      () => false,
+    );
+    try {
+      await deletion;
+    } finally {
+      this.#deleting = undefined;
+    }
+  }
+
+  async #delete(options: { force?: boolean }): Promise<void> {
+    if (options.force !== true && this.#status !== "stopped" && this.#status !== "created") {
+      throw new AgentError("INVALID_STATE", `container ${this.id} is ${this.#status}; shut it down first`);
+    }
+    const mayRun = options.force === true || this.#status === "created" || this.#startFailure !== undefined;
+    await this.#deleteRuntimeContainer(mayRun ? { force: true } : {});
+    for (const process of this.processes.running) await this.#release(process);
+    await this.#release(this.init);
+    await this.#parts.bundle.remove();
   }
 
   /** The runtime says of a paused container that it does not run; a host would take it for ended. */
@@ -238,8 +252,8 @@ export class UvmContainer {
   }
 
   #expect(status: ContainerStatus, operation: string): void {
-    if (this.#status === status && !this.#deleting) return;
-    const is = this.#deleting ? "being deleted" : this.#status;
+    if (this.#status === status && this.#deleting === undefined) return;
+    const is = this.#deleting !== undefined ? "being deleted" : this.#status;
     const why = this.#startFailure === undefined ? "" : `, as it could not be started: ${this.#startFailure}`;
     throw new AgentError("INVALID_STATE", `container ${this.id} is ${is}; cannot ${operation}${why}`);
   }
