@@ -42,7 +42,7 @@ export interface Claim {
   /**
    * Takes over a process that became our child when its parent exited; also one that has exited since the claim
    * was made.
-   * @throws AgentError PROCESS_NOT_FOUND
+   * @throws AgentError PROCESS_NOT_FOUND for one that is no child of ours, or has an owner already
    */
   adopt(pid: number): SupervisedProcess;
   /** Ends the claim; the codes that nobody asked for are forgotten. */
@@ -128,6 +128,12 @@ export class Supervisor {
     return [...this.#processes.keys()];
   }
 
+  /** Pids of the children that came here as orphans and that nobody has adopted; zombies may be among them. */
+  orphans(): number[] {
+    const foreign = this.#foreign.pids();
+    return this.#children.pids().filter((pid) => !this.#processes.has(pid) && !foreign.has(pid));
+  }
+
   /**
    * Kills what came here as an orphan, and what that leaves behind in turn: for the end of this process, whose they are.
    * @returns those that are still there after `timeoutMs`: in the kernel, where no signal reaches them
@@ -135,7 +141,7 @@ export class Supervisor {
   async endOrphans(timeoutMs: number): Promise<number[]> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const orphans = this.#orphans();
+      const orphans = this.orphans();
       const left = deadline - performance.now();
       if (orphans.length === 0 || left <= 0) return orphans;
       // A child that nobody has reaped keeps its pid, and none is reaped between the list and this.
@@ -157,10 +163,15 @@ export class Supervisor {
   }
 
   #adopt(pid: number, kept: ExitStatus | undefined): SupervisedProcess {
-    const known = this.#processes.get(pid);
-    if (known) return known;
-    // With a code kept for this pid, a living process of that pid is the adopted one only if it is our child.
-    if (kept && readProcessStatus(pid)?.parentPid !== process.pid) return new Ended(pid, kept);
+    if (this.#processes.has(pid))
+      throw new AgentError("PROCESS_NOT_FOUND", `process ${pid} is another one, which has its owner`);
+    // A living process of that pid is the one that was left to us only if it is our child.
+    const status = readProcessStatus(pid);
+    if (status?.parentPid !== process.pid) {
+      if (kept) return new Ended(pid, kept);
+      const is = status === undefined ? "has gone, and nobody kept its exit code" : "is no child of this one";
+      throw new AgentError("PROCESS_NOT_FOUND", `process ${pid} ${is}`);
+    }
     let pidfd: number;
     try {
       pidfd = pidfdOpen(pid);
@@ -194,14 +205,9 @@ export class Supervisor {
     }).unref();
   }
 
-  #orphans(): number[] {
-    const foreign = this.#foreign.pids();
-    return this.#children.pids().filter((pid) => !this.#processes.has(pid) && !foreign.has(pid));
-  }
-
   #sweep(): void {
     if (this.#isClosed) return;
-    for (const pid of this.#orphans()) {
+    for (const pid of this.orphans()) {
       const found = reapOrphan(pid);
       if (found.state === "exited")
         for (const claim of this.#claims) claim.keep(pid, { code: found.code, signal: found.signal });

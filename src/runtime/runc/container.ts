@@ -15,9 +15,10 @@ import type { RuntimeCommand } from "./command.ts";
 import { type ExecFifo, releaseInit } from "./exec-fifo.ts";
 import { RuncProcess } from "./process.ts";
 import { signalAll } from "./signal-all.ts";
-import { type StartedProcess, startProcess } from "./start-process.ts";
+import { type StartedProcess, type StartFiles, startProcess } from "./start-process.ts";
 import { parseState } from "./state.ts";
 import { type Remains, removeRemains } from "./state-directory.ts";
+import { Strays } from "./strays.ts";
 
 export interface RuncContainerOptions {
   readonly id: string;
@@ -49,6 +50,7 @@ export class RuncContainer implements Container {
   readonly id: string;
   readonly #options: RuncContainerOptions;
   readonly #init: RuncProcess;
+  readonly #strays: Strays;
   /** Init and the processes brought in by exec, until they are deleted. */
   readonly #processes = new Set<RuncProcess>();
   #execs = 0;
@@ -61,6 +63,7 @@ export class RuncContainer implements Container {
     // With a pid namespace of its own the kernel ends the rest with init; otherwise that is left to us.
     const onExit = options.bundle.ownsPidNamespace ? undefined : () => this.#killLeftovers();
     this.#init = this.#track(options.init, onExit);
+    this.#strays = new Strays({ ...options, ownsPidNamespace: options.bundle.ownsPidNamespace });
   }
 
   get pid(): number {
@@ -103,20 +106,15 @@ export class RuncContainer implements Container {
       throw error;
     }
     try {
-      const started = await startProcess({
-        command,
-        supervisor,
-        directory,
-        name,
-        deadlineMs,
-        noHostSockets,
+      const start = {
+        ...{ command, supervisor, directory, name, deadlineMs, noHostSockets },
         terminal: process.terminal === true,
         consoleSize: process.consoleSize,
         connections: stdio,
         starts: startSubjectOf(process),
-        arguments: (files) => execArguments({ id: this.id, process: file, ...files }),
-      });
-      return this.#track(started);
+        arguments: (files: StartFiles) => execArguments({ id: this.id, process: file, ...files }),
+      };
+      return this.#track(await this.#strays.watch(process.args ?? [], () => startProcess(start)));
     } catch (error) {
       throw this.#init.hasExited ? this.#notRunning(error) : error;
     } finally {

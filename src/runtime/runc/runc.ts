@@ -43,6 +43,8 @@ export class OciRuntime implements Runtime {
   readonly #command: RuntimeCommand;
   /** Containers made here and not deleted, by id; those being made are undefined. */
   readonly #containers = new Map<string, RuncContainer | undefined>();
+  /** What is left of creations that failed, where the runtime could not undo them either; by id. */
+  readonly #remnants = new Map<string, Remnant>();
   #layout: CgroupLayout | undefined;
   #noPivot: boolean | undefined;
 
@@ -67,8 +69,11 @@ export class OciRuntime implements Runtime {
     try {
       const path = resolve(bundlePath);
       const bundle = options.spec === undefined ? readBundle(path) : bundleOf(path, options.spec);
+      const remnant = this.#remnants.get(id);
+      if (remnant !== undefined) await this.#undoRemnant(remnant);
       const container = await this.#create(id, bundle, options, cleanups);
       this.#containers.set(id, container);
+      void this.#undoRemnants();
       return container;
     } catch (error) {
       for (const { what, cause } of await cleanups.run()) this.#onError(`${what} of container ${id}`, cause);
@@ -96,7 +101,10 @@ export class OciRuntime implements Runtime {
     const deadlineMs = this.#options.deadlineMs ?? defaultDeadlineMs;
     const noHostSockets = options.hostSockets !== true;
     const noPivot = options.noPivot ?? this.#rootIsInitramfs();
-    const half = { id, bundle, directory, cgroup: this.#newCgroup(bundle), since: Date.now() };
+    const half = {
+      ...{ id, bundle, directory, cgroup: this.#newCgroup(bundle) },
+      ...{ since: Date.now(), until: undefined },
+    };
     try {
       const init = await startProcess({
         command: this.#command,
@@ -136,30 +144,68 @@ export class OciRuntime implements Runtime {
     }
   }
 
-  /** Removes what a runtime that failed or was killed in the middle has left. */
+  /** Removes what a runtime that failed or was killed in the middle has left; what it cannot undo either is kept in mind. */
   async #undoCreate(half: HalfMade): Promise<void> {
     if (await this.#belongsToOthers(half)) return;
-    try {
-      await this.#call(deleteArguments(half.id, true), half.directory, undoDeadlineMs);
-    } catch (error) {
-      if (!hasCode(error, "CONTAINER_DOES_NOT_EXIST")) this.#onError(`delete container ${half.id}`, error);
-    }
+    const isGone = await this.#deleteHalfMade(half);
+    if (!isGone) this.#remember(half);
     if (half.cgroup) {
       if ((await half.cgroup.processes()).length > 0) await signalAll(half.cgroup, SIGKILL);
       await half.cgroup.remove();
     }
   }
 
-  /** A failure before the runtime looks at the id says nothing about who has it. */
-  async #belongsToOthers(half: HalfMade): Promise<boolean> {
+  #remember(half: HalfMade): void {
+    // Its own directory goes now.
+    const kept = { ...half, until: Date.now(), directory: this.#filesDirectory() };
+    this.#remnants.set(half.id, { half: kept, undoing: undefined });
+  }
+
+  async #deleteHalfMade({ id, directory }: HalfMade): Promise<boolean> {
     try {
-      const state = parseState(
-        await this.#call(plainArguments("state", half.id), half.directory, undoDeadlineMs),
-      );
-      return state.bundle !== half.bundle.path || Date.parse(state.created) < half.since;
+      await this.#call(deleteArguments(id, true), directory, undoDeadlineMs);
     } catch (error) {
-      // Without a readable state nothing of it can run but what is in the cgroup, and what is there is ours.
-      if (error instanceof AgentError) return false;
+      if (hasCode(error, "CONTAINER_DOES_NOT_EXIST")) return true;
+      this.#onError(`delete container ${id}`, error);
+      return false;
+    }
+    return true;
+  }
+
+  /** The runtime works again, as it has just made a container: then it can undo what it could not before. */
+  async #undoRemnants(): Promise<void> {
+    // One after the other; who wants an id waits for that alone.
+    for (const [id, remnant] of this.#remnants)
+      if (!this.#containers.has(id)) await this.#undoRemnant(remnant);
+  }
+
+  /** Never rejects: while it cannot, the runtime says so to who wants the id. */
+  #undoRemnant(remnant: Remnant): Promise<void> {
+    const { half } = remnant;
+    const undo = async () => {
+      try {
+        const isTheirs = await this.#belongsToOthers(half);
+        if (isTheirs || (await this.#deleteHalfMade(half))) this.#remnants.delete(half.id);
+      } catch (error) {
+        this.#onError(`undo the creation of container ${half.id}`, error);
+      }
+      remnant.undoing = undefined;
+    };
+    remnant.undoing ??= undo();
+    return remnant.undoing;
+  }
+
+  /** A failure before the runtime looks at the id says nothing about who has it. */
+  async #belongsToOthers({ id, bundle, directory, since, until }: HalfMade): Promise<boolean> {
+    try {
+      const state = parseState(await this.#call(plainArguments("state", id), directory, undoDeadlineMs));
+      const created = Date.parse(state.created);
+      return state.bundle !== bundle.path || created < since || (until !== undefined && created > until);
+    } catch (error) {
+      // Without a readable state nothing of it can run but what is in the cgroup, and what is there is ours; of later
+      // nothing is known.
+      const isOurs = until === undefined || hasCode(error, "CONTAINER_DOES_NOT_EXIST");
+      if (error instanceof AgentError && isOurs) return false;
       throw error;
     }
   }
@@ -234,6 +280,13 @@ interface HalfMade {
   readonly cgroup: Cgroup | undefined;
   /** When its creation began, in milliseconds since 1970. */
   readonly since: number;
+  /** When it had failed; undefined until then. */
+  readonly until: number | undefined;
+}
+
+interface Remnant {
+  readonly half: HalfMade;
+  undoing: Promise<void> | undefined;
 }
 
 /** @param mountinfo text of /proc/self/mountinfo; of several mounts on /, the last one shows. */

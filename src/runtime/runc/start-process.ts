@@ -27,7 +27,13 @@ export interface StartProcessOptions {
   readonly noHostSockets: boolean;
   /** For errors. */
   readonly starts: StartSubject;
-  readonly arguments: (files: { pidFile: string; consoleSocket?: string | undefined }) => string[];
+  readonly arguments: (files: StartFiles) => string[];
+}
+
+/** Where the runtime tells the process's pid, and where it sends its terminal. */
+export interface StartFiles {
+  readonly pidFile: string;
+  readonly consoleSocket?: string | undefined;
 }
 
 export interface StartedProcess {
@@ -56,7 +62,7 @@ export async function startProcess(options: StartProcessOptions): Promise<Starte
     const started: Omit<StartedProcess, "process"> = options.terminal
       ? await startWithTerminal(options, pidFile, cleanups)
       : await startWithPipes(options, pidFile, cleanups);
-    const process = claim.adopt(takePid(pidFile));
+    const process = adoptStarted(claim, pidFile);
     cleanups.push("kill the process", () => void process.signal(SIGKILL));
     if (options.connections) (started.tty ?? started.pipeRelay)?.start(options.connections);
     cleanups.release();
@@ -158,7 +164,18 @@ function chooseSocket(options: StartProcessOptions): { consoleSocket: string; re
 
 /** For a failure between the runtime's success and the adoption. */
 function killStarted(claim: Claim, pidFile: string): void {
-  if (existsSync(pidFile)) claim.adopt(takePid(pidFile)).signal(SIGKILL);
+  if (existsSync(pidFile)) adoptStarted(claim, pidFile).signal(SIGKILL);
+}
+
+function adoptStarted(claim: Claim, pidFile: string): SupervisedProcess {
+  const pid = takePid(pidFile);
+  try {
+    return claim.adopt(pid);
+  } catch (cause) {
+    throw new AgentError("RUNTIME_FAILED", `the runtime's pid file ${pidFile} names no process of its own`, {
+      cause,
+    });
+  }
 }
 
 /** Reads and removes a pid file. */
