@@ -188,3 +188,32 @@ await t.test(
     t.equal(await agent.stop(), 0, "it ends when it is told to, and not of a defect");
   },
 );
+
+await t.test(
+  "waits without number: as many as there is room for, and the rest is refused",
+  { timeout: 120_000 },
+  async (t) => {
+    const { agent, host } = await negotiatedGuest(t);
+    const pid = await runSleeper(host, "c1", `${agent.directory}/c/c1`);
+    const before = privateMemory(agent.pid);
+    const asked = 17_000;
+    const body = JSON.stringify({ ContainerId: "c1", ProcessId: pid, TimeoutInMs: 0xffffffff });
+    const frames = Array.from({ length: asked }, (_, index) =>
+      encodeFrame(requestTypeOf("WaitForProcess"), FIRST_ID + BigInt(index), body),
+    );
+    host.bridge.write(Buffer.concat(frames));
+    const refused = await host.reply("WaitForProcess", FIRST_ID + BigInt(asked - 1));
+    t.equal(Number(refused.body.Result) >>> 0, 0x80370105);
+    t.match(refused.body.ErrorMessage, /16384 requests are at work/);
+    t.match(
+      await host.request("SignalProcess", { ContainerId: "c1", ProcessId: pid }),
+      { Result: 0 },
+      "what ends them is taken",
+    );
+    await host.take(({ body }) => body.Type !== undefined, "the exit notification");
+    const answered = host.received.filter(({ body }) => body.ExitCode === 137);
+    t.equal(answered.length, 16_384, "each that was taken is answered");
+    const grown = privateMemory(agent.pid) - before;
+    t.ok(grown < 48 * MIB, `${(grown / MIB).toFixed(1)} MiB more`);
+  },
+);

@@ -135,6 +135,7 @@ export class Bridge {
     const { type, id } = frame;
     let request: RequestOf<MessageName>;
     try {
+      this.#pending.checkRoom(name);
       request = decodeRequest(name, frame.body);
     } catch (error) {
       this.#refuse(frame, error);

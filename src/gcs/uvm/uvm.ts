@@ -31,6 +31,8 @@ const CGROUP_NESTING = { descendants: 1024, depth: 32 };
 
 /** How long what was killed may take to end, at the agent's own end. */
 const ORPHANS_END_MS = 5_000;
+/** Each holds some descriptors and some hundred KiB here and in the kernel; Kubernetes has 250 pods a machine at most. */
+const MOST_CONTAINERS = 1024;
 /** Ids in one error. */
 const MOST_NAMED = 8;
 
@@ -115,6 +117,12 @@ export class Uvm {
   async #createContainer(id: string, settings: ContainerSettings): Promise<UvmContainer> {
     if (this.#containers.has(id))
       throw new AgentError("SYSTEM_ALREADY_EXISTS", `container ${id} already exists`);
+    if (this.#containers.size >= MOST_CONTAINERS) {
+      throw new AgentError(
+        "INVALID_STATE",
+        `container ${id} is refused: there are ${this.#containers.size} already, and ${MOST_CONTAINERS} are the most; delete those that have ended`,
+      );
+    }
     if (!settings.bundlePath.startsWith("/")) {
       throw new AgentError(
         "INVALID_ARGUMENT",
