@@ -64,6 +64,8 @@ const FIGURES: readonly Figure[] = [
   { says: "is waited for (10 s)", value: 10_000, source: init("root.c"), name: "DEVICE_MS" },
   { says: "(after 10 s as any", value: 10, source: init("harden.c"), name: "PATIENCE_SECONDS" },
   { says: "(2 s at most)", value: 2000, source: init("entropy.c"), name: "DEADLINE_MS" },
+  { says: "reached within 2 s", value: 2000, source: init("vsockexec.c"), name: "DIAL_MS" },
+  { says: "until the host closes, 1 s at most", value: 1000, source: init("relay.c"), name: "LINGER_MS" },
   { says: "SIGKILL 10 s", value: 10_000, source: init("reap.c"), name: "GRACE_MS" },
   { says: "(0.1 s to 5 s apart)", value: 100, source: init("relay.c"), name: "BACK_OFF_LEAST_MS" },
   { says: "(0.1 s to 5 s apart)", value: 5000, source: init("relay.c"), name: "BACK_OFF_MOST_MS" },
