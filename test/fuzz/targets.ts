@@ -35,6 +35,36 @@ export const TARGETS: readonly Target[] = [
     isIsolated: true,
     load: async () => (await import("./targets/handlers.ts")).handlers,
   }),
+  property({
+    name: "forwarder-host",
+    what: "the host's end of the forwarder's channel: while the guest keeps to the protocol the channel lives, windows are kept and bytes arrive in order; whatever it says, all streams and waits settle",
+    runs: 150,
+    load: async () => (await import("./targets/forwarder-host.ts")).forwarderHost,
+  }),
+  property({
+    name: "guest-bridge",
+    what: "the host's end of the bridge with a guest that answers anything, anew after each loss: every request settles, with a coded error or an answer",
+    runs: 150,
+    load: async () => (await import("./targets/guest-bridge.ts")).guestBridge,
+  }),
+  property({
+    name: "qmp",
+    what: "the client of QEMU's control socket with a QEMU that says anything: every command settles",
+    runs: 200,
+    load: async () => (await import("./targets/qmp.ts")).qmp,
+  }),
+  property({
+    name: "documents",
+    what: "what programs give the host's side, and the agent's flags: documents of every kind, modifications, process parameters; taken, or refused with a code",
+    runs: 500,
+    load: async () => (await import("./targets/documents.ts")).documents,
+  }),
+  property({
+    name: "machine-texts",
+    what: "what is read of a container's root, of its runtime and of the kernel: accounts, states and logs, mounts, programs' heads; ids are in range, and nothing but a coded error is thrown",
+    runs: 500,
+    load: async () => (await import("./targets/machine-texts.ts")).machineTexts,
+  }),
   native({
     name: "forwarder",
     what: "native/forwarder between a host and programs of the guest: while the host keeps to the protocol it does not fail; what it says keeps to it whatever the host sends; bytes arrive in order",

@@ -26,7 +26,7 @@ export class OutputStream extends Readable {
     });
     source.on("error", (cause) => this.#lose(name, cause));
     if (source.readableEnded) end();
-    else if (source.destroyed) this.#lose(name);
+    else if (source.destroyed) this.#lose(name, source.errored ?? undefined);
     // Without a listener the loss of a stream that nobody reads would end this process; readers still learn of it.
     this.on("error", () => undefined);
   }

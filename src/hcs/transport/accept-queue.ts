@@ -32,15 +32,16 @@ export class AcceptQueue {
       stream.destroy();
       return false;
     }
+    // Nobody listens to it yet, also where somebody waits for it: a guest that dials and resets in one breath is ahead
+    // of the promise. An "error" without a listener would end the process, with all guests of it; so this one stays. The
+    // dead stream is still handed out: the guest's dial did succeed, and whoever accepts it must see its end.
+    stream.on("error", ignore);
     const waiter = this.#waiters.values().next().value;
     if (waiter !== undefined) {
       this.#waiters.delete(waiter);
       waiter.settle(stream);
       return true;
     }
-    // Nobody listens to it yet, and an "error" without a listener would end the process. The dead stream is
-    // still handed out: the guest's dial did succeed, and whoever accepts it must see its end.
-    stream.on("error", ignore);
     this.#arrivals.push(stream);
     return true;
   }
@@ -56,10 +57,7 @@ export class AcceptQueue {
     if (options.signal?.aborted === true) throw this.#aborted(options.signal);
     const ready = this.#arrivals.shift();
     if (ready instanceof AgentError) throw ready;
-    if (ready !== undefined) {
-      ready.off("error", ignore);
-      return ready;
-    }
+    if (ready !== undefined) return ready;
     if (this.#closed !== undefined) throw this.#closed;
     return await this.#wait(options);
   }

@@ -239,6 +239,21 @@ test("the host refuses a guest that breaks the protocol", async (t) => {
   }
 });
 
+test("a guest that dials and resets in one breath, ahead of who accepts, ends no process of the host", async (t) => {
+  const [host, guest] = duplexPair() as [Duplex, Duplex];
+  guest.on("error", () => {}).resume();
+  const transport = new ForwarderHostTransport();
+  t.teardown(() => transport.close());
+  const listener = await transport.listen(5);
+  transport.attach(host);
+  const accepted = listener.accept(DEADLINE);
+  const answer = encodeFrame(FrameType.listen, 5, 0);
+  guest.write(
+    Buffer.concat([hello, answer, encodeFrame(FrameType.open, 1, 5), encodeFrame(FrameType.reset, 1, 104)]),
+  );
+  t.match((await accepted).errored, { code: "TRANSPORT_CLOSED", message: /has reset the stream/ });
+});
+
 function overrun(): Buffer {
   const data = Buffer.concat([encodeHeader(FrameType.data, 1, 32_000), Buffer.alloc(32_000)]);
   return Buffer.concat([hello, encodeFrame(FrameType.open, 1, 5), ...Array.from({ length: 12 }, () => data)]);
