@@ -83,7 +83,8 @@ export interface Container {
   /** Changes limits; `resources` is OCI linux.resources. @throws CONTAINER_DOES_NOT_EXIST, RUNTIME_FAILED */
   update(resources: object): Promise<void>;
   /**
-   * Removes the runtime's state of a stopped container.
+   * Removes the runtime's state of a stopped container. Output that a host has not taken yet still reaches it, unless
+   * `force` is set: then what runs is killed, and output on its way is lost.
    * @throws CONTAINER_NOT_STOPPED, CONTAINER_DOES_NOT_EXIST, RUNTIME_FAILED
    */
   delete(options?: { force?: boolean }): Promise<void>;

@@ -17,7 +17,8 @@ export interface ChildFds {
   readonly stderr?: number;
 }
 
-const streams = ["stdin", "stdout", "stderr"] as const;
+const outputs = ["stdout", "stderr"] as const;
+const streams = ["stdin", ...outputs] as const;
 type Stream = (typeof streams)[number];
 
 /**
@@ -86,8 +87,8 @@ export class PipeRelay {
     if (this.#state !== "started") return;
     this.closeChildFds();
     this.#relays.get("stdin")?.cancel();
-    const outputs = (["stdout", "stderr"] as const).flatMap((stream) => this.#relays.get(stream) ?? []);
-    await Promise.all(outputs.map((relay) => drainOutput(relay)));
+    const relays = outputs.flatMap((stream) => this.#relays.get(stream) ?? []);
+    await Promise.all(relays.map((relay) => drainOutput(relay)));
   }
 
   /**
@@ -96,6 +97,11 @@ export class PipeRelay {
    */
   async delivered(): Promise<void> {
     await Promise.all([...this.#relays.values()].map((relay) => relay.closed));
+  }
+
+  /** Output is on its way that its host has not taken yet: close() would lose it. */
+  get isDelivering(): boolean {
+    return outputs.some((stream) => this.#relays.get(stream)?.hasEnded === false);
   }
 
   /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */

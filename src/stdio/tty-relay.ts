@@ -137,6 +137,11 @@ export class TtyRelay {
     await Promise.all([this.#input?.closed, this.#output?.closed]);
   }
 
+  /** As PipeRelay.isDelivering. */
+  get isDelivering(): boolean {
+    return this.#output?.hasEnded === false;
+  }
+
   /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */
   async close(): Promise<void> {
     this.#state = "closed";

@@ -10,7 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import t, { type Test } from "tap";
 import { drainStallMs } from "../../src/stdio/drain.ts";
 import { shortDirectory } from "../hcs/short-directory.ts";
-import { execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
+import { createBody, execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
 import { startGuest } from "../helpers/guest.ts";
 import { RawHost, withDeadline } from "../helpers/raw-host.ts";
 
@@ -52,7 +52,19 @@ await t.test("what a host reads late", async (t) => {
   const shell = (bytes: number) => ["/bin/sh", "-c", `head -c ${bytes} /dev/zero`];
   const piped = shell(OF_PIPE);
   const terminal = { CommandArgs: shell(OF_TERMINAL), EmulateConsole: true };
-  const cases: Record<string, { bytes: number; owner: string; body: (StdOut: number) => unknown }> = {
+  const options = { args: shell(OF_PIPE) };
+  const created = await host.request("Create", createBody("gone", `${agent.directory}/c/gone`, options));
+  t.equal(created.Result, 0, `${created.ErrorMessage}`);
+  const cases: Record<
+    string,
+    { bytes: number; owner: string; body: (StdOut: number) => unknown; deletes?: string }
+  > = {
+    "init of a container that is deleted meanwhile": {
+      bytes: OF_PIPE,
+      owner: "gone",
+      body: (StdOut) => executeBody("gone", { CreateStdOutPipe: true }, { StdOut }),
+      deletes: "gone",
+    },
     exec: {
       bytes: OF_PIPE,
       owner: "c",
@@ -70,10 +82,12 @@ await t.test("what a host reads late", async (t) => {
     },
   };
   await Promise.all(
-    Object.entries(cases).map(async ([name, { owner, body, bytes: expected }]) => {
+    Object.entries(cases).map(async ([name, { owner, body, bytes: expected, deletes }]) => {
       const { stream, pid } = await start(t, body);
       const { ExitCode } = await endOf(owner, pid);
       t.equal(ExitCode, 0, `${name}: its exit is told though nobody reads`);
+      if (deletes !== undefined)
+        t.match(await host.request("DeleteContainerState", { ContainerId: deletes }), { Result: 0 });
       await delay(LATE_MS);
       let bytes = 0;
       for await (const chunk of stream) bytes += (chunk as Buffer).length;

@@ -134,9 +134,7 @@ export class UvmContainer {
     const connections = await connectStdio(transport, ports, STDIO_DIAL);
     const executed = new UvmProcess(await container.execProcess(prepared, connections));
     this.processes.add(executed);
-    executed.releaseDelivered().catch((err: unknown) => {
-      this.#parts.log.warn({ err, cid: this.id, pid: executed.pid }, "could not free what a process held");
-    });
+    this.#releaseDelivered(executed);
     return executed.pid;
   }
 
@@ -217,8 +215,13 @@ export class UvmContainer {
     }
     const mayRun = options.force === true || this.#status === "created" || this.#startFailure !== undefined;
     await this.#deleteRuntimeContainer(mayRun ? { force: true } : {});
-    for (const process of this.processes.running) await this.#release(process);
-    await this.#release(this.init);
+    if (mayRun) {
+      for (const process of this.processes.running) await this.#release(process);
+      await this.#release(this.init);
+    } else {
+      // As what was executed does anyway: a host that reads late loses nothing.
+      this.#releaseDelivered(this.init);
+    }
     await this.#parts.bundle.remove();
   }
 
@@ -246,9 +249,17 @@ export class UvmContainer {
   async #release(process: UvmProcess): Promise<void> {
     try {
       await process.release();
-    } catch (err) {
-      this.#parts.log.warn({ err, cid: this.id, pid: process.pid }, "could not free what a process held");
+    } catch (error) {
+      this.#tellUnfreed(process, error);
     }
+  }
+
+  #releaseDelivered(process: UvmProcess): void {
+    process.releaseDelivered().catch((error: unknown) => this.#tellUnfreed(process, error));
+  }
+
+  #tellUnfreed(process: UvmProcess, err: unknown): void {
+    this.#parts.log.warn({ err, cid: this.id, pid: process.pid }, "could not free what a process held");
   }
 
   #expect(status: ContainerStatus, operation: string): void {

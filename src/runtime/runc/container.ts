@@ -218,10 +218,11 @@ export class RuncContainer implements Container {
       if (!(await this.#deleteFast())) await this.#run(deleteArguments(this.id, options.force));
     } catch (error) {
       // Deleted by others: then our part of it goes too.
-      if (error instanceof AgentError && error.code === "CONTAINER_DOES_NOT_EXIST") await this.#forget();
+      if (error instanceof AgentError && error.code === "CONTAINER_DOES_NOT_EXIST")
+        await this.#forget(options);
       throw error;
     }
-    await this.#forget();
+    await this.#forget(options);
   }
 
   /** @returns false when it takes the runtime's own `delete`. */
@@ -231,9 +232,9 @@ export class RuncContainer implements Container {
   }
 
   /** Each step can be done again: a deletion that failed midway is finished by the next. */
-  async #forget(): Promise<void> {
+  async #forget({ force = false }: { force?: boolean }): Promise<void> {
     const { cgroup, directory, onDelete } = this.#options;
-    for (const process of [...this.#processes]) await process.delete();
+    for (const process of [...this.#processes]) await (force ? process.delete() : process.deleteDelivered());
     await cgroup?.remove();
     removeFlatDirectory(directory);
     this.#deleted = true;

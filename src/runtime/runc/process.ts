@@ -25,6 +25,7 @@ export class RuncProcess implements Process {
   readonly #process: SupervisedProcess;
   readonly #drained: Promise<number>;
   readonly #onDelete: (() => void) | undefined;
+  readonly #onError: RuncProcessOptions["onError"];
   #deleted: Promise<void> | undefined;
 
   constructor(options: RuncProcessOptions) {
@@ -33,6 +34,7 @@ export class RuncProcess implements Process {
     this.tty = options.tty;
     this.pipeRelay = options.pipeRelay;
     this.#onDelete = options.onDelete;
+    this.#onError = options.onError;
     this.exited = options.process.exited.then(exitCodeOf);
     this.#drained = this.#drain(options);
   }
@@ -57,6 +59,18 @@ export class RuncProcess implements Process {
   async delivered(): Promise<void> {
     await this.#drained;
     await (this.tty ?? this.pipeRelay)?.delivered();
+  }
+
+  /**
+   * As delete(), but output that its host has not taken yet is delivered first, without anybody waiting for that: nothing of
+   * the container is needed for it.
+   */
+  async deleteDelivered(): Promise<void> {
+    if ((this.tty ?? this.pipeRelay)?.isDelivering !== true) return await this.delete();
+    this.#onDelete?.();
+    this.delivered()
+      .then(() => this.delete())
+      .catch((cause: unknown) => this.#onError(`free what process ${this.pid} held`, cause));
   }
 
   delete(): Promise<void> {
