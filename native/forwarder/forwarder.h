@@ -70,12 +70,15 @@ struct forwarder {
     const char *prefix; /* port P is the Unix socket PREFIX_P */
     int epoll;
     int spare_fd; /* given up to refuse a dial where no descriptor is left */
+    int signals;  /* a signalfd: SIGTERM */
     int channel;
     bool channel_is_port; /* a virtio-serial port: the host's absence is no end of file before it first came */
     bool channel_readable, channel_writable, channel_ended;
     bool hello_received, ready;
     bool ping_owed;
     uint32_t ping_number;
+    bool ending; /* SIGTERM has come */
+    bool bye_owed, bye_sent, bye_answered;
     uint32_t host_window;
     uint8_t in[IN_SIZE];
     size_t in_end;

@@ -84,6 +84,10 @@ static void handle_frame(struct forwarder *self, uint16_t type, uint32_t subject
             self->ping_owed = true;
             self->ping_number = subject;
             break;
+        case FRAME_BYE:
+            if (!self->bye_sent) fail("the host said goodbye before the guest did");
+            self->bye_answered = true;
+            break;
         case FRAME_DATA:
         case FRAME_FIN:
         case FRAME_RESET:

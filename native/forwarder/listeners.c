@@ -143,3 +143,9 @@ void accept_streams(struct forwarder *self) {
     for (struct listener *at = self->listeners; at != NULL; at = at->next)
         while (at->readable && self->stream_count < MAX_STREAMS && accept_one(self, at)) continue;
 }
+
+bool dials_wait(const struct forwarder *self) {
+    for (const struct listener *at = self->listeners; at != NULL; at = at->next)
+        if (at->readable) return true;
+    return false;
+}

@@ -22,6 +22,8 @@ void start(struct forwarder *self) {
     /* Edge-triggered throughout: a port whose host is away reports EPOLLHUP, level-triggered for ever. */
     if (!watch(self, self->channel, WATCH_TAG(WATCH_CHANNEL, 0), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
         fail("cannot watch the channel: %s", strerror(errno));
+    if (!watch(self, self->signals, WATCH_TAG(WATCH_SIGNALS, 0), EPOLLIN | EPOLLET))
+        fail("cannot watch for signals: %s", strerror(errno));
     self->channel_readable = self->channel_writable = true;
     uint32_t window = GUEST_WINDOW;
     put_frame(self, FRAME_HELLO, PROTOCOL_VERSION, &window);
@@ -35,6 +37,9 @@ static void note_event(struct forwarder *self, const struct epoll_event *event) 
         case WATCH_CHANNEL:
             self->channel_readable |= readable;
             self->channel_writable |= writable;
+            break;
+        case WATCH_SIGNALS:
+            self->ending = true;
             break;
         case WATCH_LISTENER: {
             struct listener *listener = find_listener(self, number);
@@ -82,9 +87,13 @@ static void fill_output(struct forwarder *self) {
     }
     while (output_room(self) >= ROOM_FOR_STREAM) {
         struct stream *stream = next_queued_stream(self);
-        if (stream == NULL) return;
+        if (stream == NULL) break;
         send_stream(self, stream);
     }
+    if (!self->bye_owed || self->first_queued != NULL || output_room(self) < HEADER_SIZE) return;
+    put_frame(self, FRAME_BYE, 0, NULL);
+    self->bye_owed = false;
+    self->bye_sent = true;
 }
 
 static void write_channel(struct forwarder *self) {

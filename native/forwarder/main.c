@@ -11,6 +11,8 @@
  * --channel    instead of a port: a device, a Unix socket to connect to, or a number, an inherited fd
  * --listen     default /run/vsock/host. Its directory is made, mode 0700, or must be like that.
  *
+ * At SIGTERM the guest's machine ends: what the guest has sent is carried out, what those send who are ended at the
+ * same moment too, and the host says that it has it all; then the exit code is 0. It is 1 after 2 s without that.
  * When the host closes the channel every stream is reset and the exit code is 0. When memory, descriptors or
  * watches are short one stream is refused, not more.
  */
@@ -23,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +35,7 @@
 #include "listeners.h"
 #include "loop.h"
 #include "report.h"
+#include "streams.h"
 
 static long long now_ms(void) {
     struct timespec now;
@@ -47,9 +51,27 @@ static bool run_until_ready(struct forwarder *self, long seconds) {
         long long left = deadline - now_ms();
         if (left <= 0) fail("the host did not say READY within %ld s", seconds);
         turn(self, (int)left);
-        if (self->channel_ended) return false;
+        if (self->channel_ended || self->ending) return false;
     }
     return true;
+}
+
+enum {
+    WRITERS_MS = 500, /* for programs that get SIGTERM, too, to send their last and close: /init kills them then */
+    DELIVER_MS = 2000,
+};
+
+/* @returns the exit code. */
+static int deliver(struct forwarder *self) {
+    long long start = now_ms();
+    while (!self->bye_answered && !self->channel_ended && self->hello_received) {
+        long long passed = now_ms() - start;
+        bool late = passed >= WRITERS_MS;
+        if (passed >= DELIVER_MS) fail("the host did not take all that the guest sent within %d ms", DELIVER_MS);
+        if (!self->bye_sent && !self->bye_owed && !dials_wait(self) && all_is_put(self, late)) self->bye_owed = true;
+        turn(self, self->bye_owed ? 0 : (int)((late ? DELIVER_MS : WRITERS_MS) - passed));
+    }
+    return EXIT_SUCCESS;
 }
 
 static void tell_readiness(int fd) {
@@ -115,6 +137,12 @@ int main(int count, char **arguments) {
             "[--listen PREFIX]");
 
     signal(SIGPIPE, SIG_IGN);
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, NULL);
+    self.signals = signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (self.signals < 0) fail("cannot make a signalfd: %s", strerror(errno));
     allow_fds();
     make_directory(self.prefix);
     self.channel = channel != NULL ? open_channel(channel) : open_named_port(name);
@@ -125,7 +153,8 @@ int main(int count, char **arguments) {
     if (self.channel_is_port) evade_oom_killer();
     start(&self);
     if (run_until_ready(&self, seconds)) tell_readiness((int)ready_fd);
-    while (!self.channel_ended) turn(&self, -1);
+    while (!self.channel_ended && !self.ending) turn(&self, -1);
+    if (self.ending) return deliver(&self);
     say("the host has closed the channel");
     return EXIT_SUCCESS;
 }

@@ -23,6 +23,8 @@
  *   PING       guest    number   -            the answer, once for all PINGs that wait; the last one's number
  *   REFUSED    guest    port     u32 errno    somebody has dialled, and what a stream needs is short here: memory,
  *                                             descriptors, watches. That dial was closed.
+ *   BYE      guest    0        -            the guest's machine ends and has said all: this is the last of it
+ *   BYE      host     0        -            the answer: all that came before is here, and the machine may go off
  *
  * A stream ends when both sides have sent FIN, or one has sent RESET (which is not answered). A frame for a
  * stream that the receiver has forgotten is ignored: it crossed a RESET. Numbers come again only after a million
@@ -50,10 +52,11 @@ enum frame_type {
     FRAME_CREDIT = 9,
     FRAME_PING = 10,
     FRAME_REFUSED = 11,
+    FRAME_BYE = 12,
 };
 
 enum {
-    PROTOCOL_VERSION = 2,
+    PROTOCOL_VERSION = 3,
     HEADER_SIZE = 2 + 2 + 4,
     MAX_PAYLOAD = 32 * 1024 - HEADER_SIZE,
     /* Bytes of one stream that wait here while its reader in the guest is slow. */

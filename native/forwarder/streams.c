@@ -92,6 +92,15 @@ struct stream *next_queued_stream(struct forwarder *self) {
     return stream;
 }
 
+bool all_is_put(const struct forwarder *self, bool late) {
+    for (uint32_t slot = 0; slot < MAX_STREAMS; slot++) {
+        const struct stream *stream = self->streams[slot];
+        if (stream == NULL || stream->guest_ended || stream->host_closed) continue;
+        if (!late || stream->readable || stream->open_owed) return false;
+    }
+    return true;
+}
+
 static void reset_stream(struct forwarder *self, struct stream *stream, uint32_t error) {
     put_frame(self, FRAME_RESET, stream->id, &error);
     close_stream(self, stream);

@@ -12,6 +12,11 @@ void take_data(struct forwarder *self, struct stream *stream, const uint8_t *dat
 void flush_stream(struct forwarder *self, struct stream *stream);
 /* Puts one round of a stream's frames into the output, where ROOM_FOR_STREAM is free; may close the stream. */
 void send_stream(struct forwarder *self, struct stream *stream);
+/*
+ * Whether all that the guest sends is in the output. A writer that is `late` is not waited for: then what it has sent
+ * so far is enough.
+ */
+bool all_is_put(const struct forwarder *self, bool late);
 struct stream *next_queued_stream(struct forwarder *self);
 
 #endif

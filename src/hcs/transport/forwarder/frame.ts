@@ -16,9 +16,10 @@ export const FrameType = {
   credit: 9,
   ping: 10,
   refused: 11,
+  bye: 12,
 } as const;
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 /** A stream's number is its slot, of this many, and above it how often the slot was used before. */
 export const STREAM_SLOTS = 4096;
 export const HEADER_BYTES = 2 + 2 + 4;

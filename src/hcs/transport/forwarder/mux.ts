@@ -220,6 +220,10 @@ export class Mux implements StreamCarrier {
       case FrameType.refused:
         this.#events.onRefused(subject, refusal(subject, need(number)));
         return;
+      case FrameType.bye:
+        // What came before it is in its streams: the guest's machine may go off without loss.
+        this.#send(encodeFrame(FrameType.bye, 0));
+        return;
       default:
         throw breach(`an unknown frame ${type}`);
     }

@@ -67,6 +67,23 @@ test("what was sent before a close arrives, both ways", async (t) => {
   stream.destroy();
 });
 
+test("what a guest sent last arrives though its machine ends at that moment", async (t) => {
+  const guest = await startGuest(t);
+  const listener = await guest.transport.listen(5);
+  const socket = await guest.dial(5);
+  const stream = await listener.accept(DEADLINE);
+  // The machine is gone then, and nobody has closed the other direction.
+  stream.on("error", () => {});
+  guest.process.kill("SIGSTOP");
+  socket.end(Buffer.alloc(100_000, "x"));
+  await once(socket, "finish");
+  guest.process.kill("SIGTERM");
+  guest.process.kill("SIGCONT");
+  t.equal((await readAll(stream)).length, 100_000);
+  t.equal(await guest.exited, 0);
+  socket.destroy();
+});
+
 test("a reset on either side is one on the other", async (t) => {
   const guest = await startGuest(t);
   const listener = await guest.transport.listen(5);

@@ -5,7 +5,12 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { type Duplex, duplexPair, type Readable } from "node:stream";
 import { test } from "tap";
-import { encodeFrame, encodeHeader, FrameType } from "../../../../src/hcs/transport/forwarder/frame.ts";
+import {
+  encodeFrame,
+  encodeHeader,
+  FrameType,
+  PROTOCOL_VERSION,
+} from "../../../../src/hcs/transport/forwarder/frame.ts";
 import { ForwarderHostTransport } from "../../../../src/hcs/transport/forwarder-host-transport.ts";
 import { compileProgram } from "../../../helpers/c-program.ts";
 import { shortDirectory } from "../../short-directory.ts";
@@ -13,13 +18,13 @@ import { buildForwarder, FORWARDER, startGuest } from "./forwarder-process.ts";
 import { readAll } from "./stream-helpers.ts";
 
 const DEADLINE = { timeoutMs: 20_000 };
-const hello = encodeFrame(FrameType.hello, 2, 65_536);
+const hello = encodeFrame(FrameType.hello, PROTOCOL_VERSION, 65_536);
 
 test("the forwarder refuses a host that breaks the protocol", async (t) => {
   const breaches: [string, Buffer[], RegExp][] = [
     ["no greeting", [encodeFrame(FrameType.listen, 5)], /first frame has type 2/],
     ["another version", [encodeFrame(FrameType.hello, 9, 1)], /version 9/],
-    ["no window", [encodeFrame(FrameType.hello, 2, 0)], /window of 0/],
+    ["no window", [encodeFrame(FrameType.hello, PROTOCOL_VERSION, 0)], /window of 0/],
     ["two greetings", [hello, hello], /greeted twice/],
     ["an unknown frame", [hello, encodeFrame(77, 0)], /type 77/],
     ["a stream opened by the host", [hello, encodeFrame(FrameType.open, 1, 5)], /type 5/],
@@ -55,6 +60,34 @@ test("the forwarder holds the host to its window", async (t) => {
   t.equal(await guest.exited, 1);
   t.match(guest.said(), /against its window/);
   idle.destroy();
+});
+
+test("at SIGTERM the forwarder stays until the host says that it has all, but not for ever", async (t) => {
+  const greeting = Buffer.concat([hello, encodeFrame(FrameType.listen, 5), encodeFrame(FrameType.ready, 0)]);
+  const bye = encodeFrame(FrameType.bye, 0);
+  const data = Buffer.concat([encodeHeader(FrameType.data, 0, 10), Buffer.from("last words")]);
+  for (const answers of [true, false]) {
+    const guest = await startGuest(t, { attach: false });
+    guest.channel.on("error", () => {});
+    guest.channel.write(greeting);
+    let heard = Buffer.alloc(0);
+    const hears = Promise.withResolvers<void>();
+    guest.channel.on("data", (part: Buffer) => {
+      heard = Buffer.concat([heard, part]);
+      if (heard.includes(bye)) hears.resolve();
+    });
+    const socket = await dialUntilThere(guest.dial);
+    guest.process.kill("SIGTERM");
+    // As a program does that is ended at the same moment.
+    socket.end("last words");
+    await Promise.race([hears.promise, guest.exited]);
+    t.ok(heard.includes(data), "what the guest sent after the signal");
+    t.ok(heard.indexOf(bye) > heard.indexOf(encodeFrame(FrameType.fin, 0)), "is all that comes");
+    if (answers) guest.channel.write(bye);
+    t.equal(await guest.exited, answers ? 0 : 1);
+    t.match(guest.said(), answers ? /^$/ : /host did not take all/);
+    socket.destroy();
+  }
 });
 
 async function dialUntilThere(dial: (port: number) => Promise<Socket>): Promise<Socket> {
@@ -204,7 +237,7 @@ test("a guest that gives no sign of life is lost; one that is known to be halted
 test("the host refuses a guest that breaks the protocol", async (t) => {
   const breaches: [string, Buffer][] = [
     ["no greeting", encodeFrame(FrameType.open, 1, 5)],
-    ["another version", encodeFrame(FrameType.hello, 3, 1)],
+    ["another version", encodeFrame(FrameType.hello, 9, 1)],
     ["an unknown frame", Buffer.concat([hello, encodeFrame(99, 0)])],
     ["a frame without its number", Buffer.concat([hello, encodeFrame(FrameType.open, 1)])],
     ["an answer to nothing", Buffer.concat([hello, encodeFrame(FrameType.listen, 77, 0)])],
