@@ -74,6 +74,7 @@ pid_t start_forwarder(void) {
     snprintf(number, sizeof number, "%d", ready[1]);
     pid_t pid = launch((char *[]){(char *)program, "--ready-fd", number, NULL});
     if (pid < 0) fatal("fork");
+    shut_down_last(pid);
     close(ready[1]);
     bool is_ready = becomes_ready(ready[0]);
     close(ready[0]);

@@ -9,6 +9,8 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct options {
@@ -52,6 +54,20 @@ static struct options parse(int argc, char **argv) {
     return options;
 }
 
+static void say_end(int status) {
+    if (status == FORWARDER_ENDED) {
+        say_on_console("init: without the forwarder no host reaches this machine; it ends");
+    } else if (WIFSIGNALED(status)) {
+        int number = WTERMSIG(status);
+        say_on_console(
+            "init: command exited with status %d: killed by signal %d (%s); this machine ends, and its "
+            "containers with it",
+            exit_status(status), number, strsignal(number));
+    } else {
+        say_on_console("init: command exited with status %d", exit_status(status));
+    }
+}
+
 int main(int argc, char **argv) {
     sigset_t all;
     sigfillset(&all);
@@ -62,6 +78,7 @@ int main(int argc, char **argv) {
     open_console();
     load_modules("/etc/modules.list", MODULES_AT_BOOT);
     switch_root(argv);
+    if (!prepare_shut_down()) fatal("prepare for the shutdown");
     mount_temporary_filesystems();
 
     struct options options = parse(argc, argv);
@@ -78,8 +95,6 @@ int main(int argc, char **argv) {
     pid_t command = launch(options.command);
     if (command > 0 && options.shell) command = launch((char *[]){options.shell, NULL});
     if (command < 0) fatal("fork");
-    int status = reap_until_exit(command, forwarder);
-    if (status == FORWARDER_ENDED) say_on_console("init: without the forwarder no host reaches this machine; it ends");
-    else say_on_console("init: command exited with status %d", status);
+    say_end(reap_until_exit(command, forwarder));
     shut_down();
 }

@@ -14,6 +14,7 @@ enum log_level { LOG_ERROR = 3, LOG_WARNING = 4, LOG_INFO = 6 };  // the kernel 
 // log.c
 void open_console(void);  // fds 0, 1, 2: the console, or /dev/null where the kernel has none
 void log_message(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Bounded: a console that takes nothing (flow control) costs a second.
 void say_on_console(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void fatal(const char *what);  // logs `what` with errno, then powers off
 
@@ -60,9 +61,13 @@ pid_t launch(char *const argv[]);
 const char *kernel_argument(const char *name);  // value of name=value before "--"; static buffer, NULL: absent
 
 // reap.c
-// The command's exit status, 128+N for signal N; or FORWARDER_ENDED, where the forwarder (0: none) ended first.
+// The command's status, as wait() has it; or FORWARDER_ENDED, where the forwarder (0: none) ended first.
 enum { FORWARDER_ENDED = -1 };
 int reap_until_exit(pid_t command, pid_t forwarder);
 
 // shutdown.c
+// Makes at boot what settles the disks at the end, when there may be no process or memory to be had.
+// @returns false with errno.
+bool prepare_shut_down(void);
+void shut_down_last(pid_t pid);  // it gets SIGTERM as all do, and 2 s more to bring away what they sent
 _Noreturn void shut_down(void);  // ends all processes, syncs, remounts read-only, powers off

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,11 +20,15 @@ void open_console(void) {
     if (fd > 2) close(fd);
 }
 
+enum { CONSOLE_MS = 1000 };
+
+// A console that is gone, or takes nothing, never stops the boot or the end.
 static void write_all(int fd, const char *text, size_t length) {
-    while (length > 0) {
+    for (struct pollfd wait = {.fd = fd, .events = POLLOUT}; length > 0;) {
         ssize_t written = write(fd, text, length);
         if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) return;  // a console that is gone never stops the boot
+        if (written < 0 && errno == EAGAIN && poll(&wait, 1, CONSOLE_MS) > 0) continue;
+        if (written <= 0) return;
         text += written;
         length -= (size_t)written;
     }
@@ -54,7 +59,11 @@ void say_on_console(const char *format, ...) {
     va_end(arguments);
     if (length > (int)sizeof line - 2) length = sizeof line - 2;
     line[length++] = '\n';
-    write_all(STDERR_FILENO, line, (size_t)length);
+    // Not by fd 2: not to block is the open file's, and what is run has that one, too.
+    int fd = open("/dev/console", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return;
+    write_all(fd, line, (size_t)length);
+    close(fd);
 }
 
 _Noreturn void fatal(const char *what) {

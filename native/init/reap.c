@@ -21,7 +21,7 @@ int reap_until_exit(pid_t command, pid_t forwarder) {
     for (;;) {
         int status;
         for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-            if (pid == command) return exit_status(status);
+            if (pid == command) return status;
             if (pid != forwarder) continue;
             say_on_console("init: the vsock forwarder ended with status %d", exit_status(status));
             return FORWARDER_ENDED;

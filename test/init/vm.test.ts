@@ -106,7 +106,11 @@ test("disk: the root is read-only, -w makes /etc and /var writable, runc runs", 
   t.equal(printed(run, "mounts")?.trim(), "/dev/vda,/,ext4 overlay,/etc,overlay overlay,/var,overlay");
   t.equal(printed(run, "out"), "of-runc-1", run.console);
   t.equal(printed(run, "code"), "5");
-  t.match(run.console, /^init: command exited with status 137$/m, "128 and the signal");
+  t.match(
+    run.console,
+    /^init: command exited with status 137: killed by signal 9 \(Killed\); this machine ends/m,
+    "128 and the signal",
+  );
 });
 
 test("hcsshim's own command line: without a host the agent's start fails at once and the machine goes off", async (t) => {

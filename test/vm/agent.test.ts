@@ -10,7 +10,7 @@ import { requestTypeOf } from "../../src/protocol/messages.ts";
 import { sendBadInput } from "../gcs/suites/bad-input.ts";
 import type { GuestEnvironment } from "../gcs/suites/environment.ts";
 import { replayTranscript } from "../gcs/suites/transcript.ts";
-import { createBody, execParameters, executeBody, UVM } from "../helpers/gcs-requests.ts";
+import { createBody, execParameters, executeBody, runSleeper, UVM } from "../helpers/gcs-requests.ts";
 import { type RawHost, withDeadline } from "../helpers/raw-host.ts";
 import { bootVm, type VmGuest } from "../helpers/vm.ts";
 import { attackFromContainer } from "./container-attacks.ts";
@@ -18,6 +18,8 @@ import { podInVm } from "./pods.ts";
 
 /** Emulated, everything takes ten times as long as on this machine. */
 const TIMEOUT_MS = 220_000;
+/** A port of the host's. */
+const LAST_WORDS = 0x4000_e000;
 
 // The file's own limit; each part has one, too.
 t.setTimeout(2 * TIMEOUT_MS);
@@ -30,6 +32,10 @@ async function environmentOf(guest: VmGuest): Promise<GuestEnvironment> {
     rootfs: guest.rootfs,
     readStatus: (pid) => guest.output(host, `cat /proc/${pid}/status`),
   };
+}
+
+function fileOnScratch(guest: VmGuest, path: string): string {
+  return execFileSync("debugfs", ["-R", `cat ${path}`, guest.scratchFile], { stdio: "pipe" }).toString();
 }
 
 /** Sends bytes through `cat` in a container, and takes what comes back. */
@@ -198,10 +204,7 @@ await t.test("with runc", { timeout: TIMEOUT_MS }, async (t) => {
       host.send(0x10100301, 9_000_000n, { ContainerId: UVM });
       const exit = await guest.vm.waitForExit({ timeoutMs: 30_000 });
       t.equal(exit.how, "shutdown", exit.error.message);
-      const kept = execFileSync("debugfs", ["-R", "cat /upper/root/kept", guest.scratchFile], {
-        stdio: "pipe",
-      });
-      t.equal(kept.toString(), "kept\n");
+      t.equal(fileOnScratch(guest, "/upper/root/kept"), "kept\n");
     },
   );
 });
@@ -214,4 +217,46 @@ await t.test("with crun", { timeout: TIMEOUT_MS }, async (t) => {
   const host = await guest.connect();
   await host.negotiate();
   await attackFromContainer(t, guest, host);
+
+  await t.test(
+    "an agent that is killed takes the machine down in order, though nothing can be forked",
+    { timeout: TIMEOUT_MS },
+    async (t) => {
+      await runSleeper(host, "k", "/run/gcs/c/k", guest.rootfs);
+      const write = execParameters(["/bin/sh", "-c", "echo kept > /root/kept"]);
+      const wrote = await host.request("ExecuteProcess", executeBody("k", write));
+      await host.request("WaitForProcess", {
+        ContainerId: "k",
+        ProcessId: wrote.ProcessId,
+        TimeoutInMs: 30_000,
+      });
+      let said = "";
+      await host.listen(LAST_WORDS, (stream) => {
+        stream
+          .on("error", () => undefined)
+          .on("data", (text: Buffer) => {
+            said += text;
+          });
+      });
+      const last = "echo last words; echo 20 > /proc/sys/kernel/threads-max; kill -KILL $PPID";
+      const script = `GCS_TRANSPORT=forwarder:/run/vsock/host exec /bin/vsockexec -o ${LAST_WORDS} /bin/sh -c '${last}'`;
+      const CommandArgs = ["/bin/sh", "-c", script];
+      host.send(requestTypeOf("ExecuteProcess"), 9_000_000n, executeBody(UVM, { CommandArgs }));
+      const exit = await guest.vm.waitForExit({ timeoutMs: 60_000 });
+      t.equal(exit.how, "shutdown", exit.error.message);
+      const console = guest.vm.consoleText;
+      t.match(
+        console,
+        /init: command exited with status 137: killed by signal 9 \(Killed\); this machine ends/,
+      );
+      t.equal(said, "last words\n");
+      t.notMatch(console, /vsock-forwarder: /, "the host has got all that was sent");
+      t.equal(fileOnScratch(guest, "/upper/root/kept"), "kept\n");
+      t.notMatch(
+        execFileSync("dumpe2fs", ["-h", guest.scratchFile], { stdio: "pipe" }).toString(),
+        /needs_recovery/,
+        "the disk is clean",
+      );
+    },
+  );
 });
