@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ static int host;
 static uint8_t heard[256 * 1024];
 static size_t heard_end;
 static unsigned asked[2], answered[2];  // LISTEN, UNLISTEN
-static bool greeted, honest, has_failed, ended;
+static bool greeted, said_goodbye, honest, has_failed, ended;
 static uint8_t bytes[MAX_PAYLOAD];
 static char said[512];
 static jmp_buf failed;
@@ -89,6 +90,8 @@ static void take_bytes(struct account *stream, const uint8_t *data, size_t size)
     }
 }
 
+static bool host_sends(unsigned type, uint32_t subject, const uint8_t *payload, size_t size);
+
 static void take_frame(unsigned type, uint32_t subject, const uint8_t *payload, size_t size) {
     uint32_t number = size == 4 ? get32(payload) : 0;
     bool has_number = type == FRAME_HELLO || type == FRAME_LISTEN || type == FRAME_UNLISTEN || type == FRAME_OPEN ||
@@ -110,6 +113,11 @@ static void take_frame(unsigned type, uint32_t subject, const uint8_t *payload, 
             return;
         case FRAME_PING:
         case FRAME_REFUSED:
+            return;
+        case FRAME_BYE:
+            HOLD(self.bye_sent && !said_goodbye, "a goodbye too many");
+            said_goodbye = true;
+            host_sends(FRAME_BYE, 0, NULL, 0);
             return;
     }
     HOLD(type >= FRAME_DATA && type <= FRAME_CREDIT, "a frame of type %u", type);
@@ -204,7 +212,7 @@ static void host_keeps_to_it(struct input *input) {
 
 static void host_breaks_it(struct input *input) {
     honest = false;
-    unsigned type = take8(input) % 13;
+    unsigned type = take8(input) % 14;
     uint32_t subject = take8(input) % 2 == 0 ? accounts[take8(input) % STREAMS].id : take32(input);
     uint8_t how = take8(input) % 4;
     memset(bytes, 0, sizeof bytes);
@@ -288,13 +296,14 @@ static void begin(void) {
     memset(answered, 0, sizeof answered);
     for (int i = 0; i < GUESTS; i++) guests[i].fd = -1;
     heard_end = 0;
-    greeted = has_failed = ended = false;
+    greeted = said_goodbye = has_failed = ended = false;
     honest = true;
     host = ends[0];
     memset(&self, 0, sizeof self);
     self.prefix = prefix;
     self.channel = ends[1];
     self.spare_fd = -1;
+    self.signals = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);  // no signal comes
     start(&self);
     host_says(FRAME_HELLO, PROTOCOL_VERSION, HOST_WINDOW);
 }
@@ -308,10 +317,33 @@ static void finish(void) {
         free(reply);
     }
     close(self.epoll);
+    close(self.signals);
     close(self.channel);
     close(host);
     for (int i = 0; i < GUESTS; i++)
         if (guests[i].fd >= 0) close(guests[i].fd);
+}
+
+// The guest's machine ends: what it has sent comes, then its goodbye, and nothing after.
+static void say_goodbye(void) {
+    for (int i = 0; i < GUESTS; i++) {
+        if (guests[i].fd >= 0) close(guests[i].fd);
+        guests[i].fd = -1;
+    }
+    for (int round = 0; round < 256 && !self.bye_answered; round++) {
+        if (!self.bye_owed && !self.bye_sent && !dials_wait(&self) && all_is_put(&self, false)) self.bye_owed = true;
+        go(4);
+        host_reads(sizeof heard);
+        for (int i = 0; i < STREAMS; i++) {
+            struct account *at = &accounts[i];
+            uint32_t credit = HOST_WINDOW - (uint32_t)at->may_come;
+            if (at->used && !at->over && !at->guest_ended && credit > 0 && host_says(FRAME_CREDIT, at->id, credit))
+                at->may_come += credit;
+        }
+    }
+    HOLD(said_goodbye && self.bye_answered, "no goodbye, or its answer was lost");
+    for (int i = 0; i < STREAMS; i++)
+        HOLD(!accounts[i].used || accounts[i].over || accounts[i].guest_ended, "stream %u is left", accounts[i].id);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -330,6 +362,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         go(4);
         host_reads(sizeof heard);
     }
+    if (honest && !has_failed && !ended) say_goodbye();
     if (honest) {
         HOLD(!has_failed && !ended, "it ended");
         HOLD(asked[0] == answered[0] && asked[1] == answered[1], "%u and %u answers to %u and %u questions",

@@ -22,6 +22,7 @@ type Act =
   | "credit"
   | "refused"
   | "ping"
+  | "bye"
   | "write"
   | "pause"
   | "read"
@@ -54,6 +55,7 @@ const ACTS: readonly Act[] = [
   "credit",
   "refused",
   "ping",
+  "bye",
   "write",
   "write",
   "pause",
@@ -118,6 +120,8 @@ class Guest {
   /** It has said nothing that a forwarder does not say. */
   isHonest = true;
   violation: Error | undefined;
+  /** Goodbyes that the host has not answered. */
+  goodbyes = 0;
   #hostWindow = 0;
 
   constructor(channel: Duplex, { refusesListen, cut }: Input) {
@@ -200,11 +204,9 @@ class Guest {
       stream.hostEnded = true;
       if (stream.hasEnded) stream.isOver = true;
     }
+    if (type === FrameType.bye) this.goodbyes--;
     if (type === FrameType.reset) this.#account(subject).isOver = true;
-    hold(
-      type !== FrameType.open && type !== FrameType.refused && type <= FrameType.refused,
-      `a frame ${type}`,
-    );
+    hold(type !== FrameType.open && type !== FrameType.refused && type <= FrameType.bye, `a frame ${type}`);
   }
 
   #account(id: number): Account {
@@ -258,6 +260,10 @@ function act(
   if (what === "open" && guest.accounts.length < 40) guest.open();
   if (what === "refused") guest.say(encodeFrame(FrameType.refused, PORT, size % 140));
   if (what === "ping") guest.say(encodeFrame(FrameType.ping, size));
+  if (what === "bye") {
+    guest.goodbyes++;
+    guest.say(encodeFrame(FrameType.bye, 0));
+  }
   if (account !== undefined && !account.isOver) {
     if (what === "data") guest.data(account, size);
     if (what === "credit") guest.credit(account);
@@ -328,7 +334,10 @@ export const forwarderHost = property<Input>({
     }
     for (let turns = 0; turns < 20; turns++) await turn();
     if (guest.violation !== undefined) throw guest.violation;
-    if (guest.isHonest && !input.refusesListen) hold(!host.destroyed, "the channel was given up");
+    if (guest.isHonest && !input.refusesListen) {
+      hold(!host.destroyed, "the channel was given up");
+      hold(guest.goodbyes === 0, `${guest.goodbyes} goodbyes are not answered`);
+    }
     await transport.close();
     channel.destroy();
     const error = await outcome;
