@@ -138,16 +138,19 @@ async function read(root: string, path: string, maximum: number): Promise<RootFi
   throw noAnswer(path);
 }
 
-function begin(root: string, path: string, maximum: number): Promise<RootFile | undefined> {
+async function begin(root: string, path: string, maximum: number): Promise<RootFile | undefined> {
   underWay.set(root, (underWay.get(root) ?? 0) + 1);
   allUnderWay++;
-  return readInRoot(root, path, maximum).finally(() => {
+  try {
+    // Also where no thread can be made for it, which it throws at once.
+    return await readInRoot(root, path, maximum);
+  } finally {
     const left = (underWay.get(root) ?? 1) - 1;
     if (left === 0) underWay.delete(root);
     else underWay.set(root, left);
     allUnderWay--;
     for (const wake of waiting) wake();
-  });
+  }
 }
 
 function noAnswer(path: string): AgentError {

@@ -29,6 +29,8 @@ export interface RuncContainerOptions {
   readonly directory: string;
   readonly init: StartedProcess;
   readonly cgroup: Cgroup | undefined;
+  /** The same by the spec's path: in hierarchies, too, that it was made in and its processes are not. */
+  readonly cgroupOfSpec: Cgroup | undefined;
   /** Undefined where only the runtime itself may start the container. */
   readonly execFifo: ExecFifo | undefined;
   /** Undefined where only the runtime itself may delete the container. */
@@ -103,6 +105,8 @@ export class RuncContainer implements Container {
       writeFileSync(file, stringifyJson(process), { mode: 0o600 });
     } catch (error) {
       closeConnections(stdio);
+      // Of a full disk, a part of it.
+      removeFile(file);
       throw error;
     }
     try {
@@ -233,9 +237,10 @@ export class RuncContainer implements Container {
 
   /** Each step can be done again: a deletion that failed midway is finished by the next. */
   async #forget({ force = false }: { force?: boolean }): Promise<void> {
-    const { cgroup, directory, onDelete } = this.#options;
+    const { cgroup, cgroupOfSpec, directory, onDelete } = this.#options;
     for (const process of [...this.#processes]) await (force ? process.delete() : process.deleteDelivered());
     await cgroup?.remove();
+    await cgroupOfSpec?.remove();
     removeFlatDirectory(directory);
     this.#deleted = true;
     onDelete();

@@ -128,6 +128,7 @@ export class OciRuntime implements Runtime {
         directory,
         init,
         cgroup,
+        cgroupOfSpec: this.#cgroupOfSpec(bundle),
         execFifo: bundle.hasPoststartHooks ? undefined : findExecFifo(command, stateRoot, id),
         remains: this.#remainsOf(id, bundle),
         deadlineMs,

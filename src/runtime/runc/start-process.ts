@@ -58,6 +58,7 @@ export async function startProcess(options: StartProcessOptions): Promise<Starte
   cleanups.push("close connections", () => closeConnections(options.connections ?? {}));
   try {
     const pidFile = `${options.directory}/${options.name}.pid`;
+    cleanups.push("remove the pid file", () => removePidFile(options, pidFile));
     cleanups.push("kill what was started", () => killStarted(claim, pidFile));
     const started: Omit<StartedProcess, "process"> = options.terminal
       ? await startWithTerminal(options, pidFile, cleanups)
@@ -176,6 +177,12 @@ function adoptStarted(claim: Claim, pidFile: string): SupervisedProcess {
       cause,
     });
   }
+}
+
+/** Of a runtime that could not write it whole, as the disk was full. */
+function removePidFile({ directory, name }: StartProcessOptions, pidFile: string): void {
+  // runc writes it under another name first.
+  for (const file of [pidFile, `${directory}/.${name}.pid`]) removeFile(file);
 }
 
 /** Reads and removes a pid file. */
