@@ -1,5 +1,7 @@
 /** What happens to requests when the connection to the host goes away and comes back. */
 import t, { type Test } from "tap";
+import { Session } from "../../src/gcs/bridge/session.ts";
+import { encodeFrame } from "../../src/protocol/frame.ts";
 import { requestTypeOf } from "../../src/protocol/messages.ts";
 import { createBody, executeBody, runSleeper } from "../helpers/gcs-requests.ts";
 import { startGuest } from "../helpers/guest.ts";
@@ -160,6 +162,66 @@ await t.test("a host that counted up to the old ids by itself has adopted nothin
   t.match((await host.reply("WaitForProcess", 1103n)).body, { Result: 0, ExitCode: 137 });
   await host.take(({ body }) => body.Type === "UnexpectedExit", "the exit notification");
   t.equal(host.received.filter(({ id }) => id === 1100n).length, 1, "its own Start had that id, and no more");
+});
+
+t.test(
+  "a host that has adopted is told of no container that it has not named, however long that takes",
+  (t) => {
+    let now = 0;
+    t.intercept(performance, "now", { value: () => now });
+    const source = new Session();
+    for (const id of [0n, 1n, 2n]) source.note(id, "");
+    const adopts = new Session(source);
+    const counts = new Session(source);
+    for (const session of [adopts, counts]) {
+      session.note(0n, "");
+      session.begin();
+    }
+    t.ok(adopts.note(3n, "c1"));
+    now = 60_000;
+    t.same(
+      ["c1", "c2"].map((id) => adopts.takesNotification(id)),
+      [true, false],
+    );
+    t.ok(counts.takesNotification("c2"), "one that counts by itself may have it from elsewhere");
+    const flapped = new Session(new Session(source));
+    flapped.note(0n, "");
+    flapped.note(3n, "");
+    t.ok(flapped.hasAdopted, "a connection between that did nothing changes nothing");
+    t.end();
+  },
+);
+
+await t.test("what a host has not adopted is not the next one's", async (t) => {
+  const { host, pid, wait } = await waitAtSource(t);
+  await arriveAtDestination(host, 0);
+  host.send(requestTypeOf("WaitForProcess"), 1n, { ...wait, TimeoutInMs: FOREVER });
+  await arriveAtDestination(host, pid);
+  host.send(requestTypeOf("WaitForProcess"), 1200n, { ...wait, TimeoutInMs: PROBE_MS });
+  t.match((await host.reply("WaitForProcess", 1200n)).body, { Result: 0, ExitCode: 137 });
+  await host.take(({ body }) => body.Type === "UnexpectedExit", "the exit notification");
+  t.same(
+    host.received.filter(({ body }) => body.ExitCode !== undefined).map(({ id }) => id),
+    [1n, 1200n],
+    "the source's wait went with the host that did not adopt it",
+  );
+});
+
+await t.test("waits of hosts that came and went take no room", { timeout: 120_000 }, async (t) => {
+  const { host, pid, wait } = await waitAtSource(t);
+  const body = JSON.stringify({ ...wait, TimeoutInMs: FOREVER });
+  const frames = Array.from({ length: 6000 }, (_, index) =>
+    encodeFrame(requestTypeOf("WaitForProcess"), BigInt(index + 1), body),
+  );
+  for (let hosts = 0; hosts < 3; hosts++) {
+    await arriveAtDestination(host, 0);
+    host.bridge.write(Buffer.concat(frames));
+    host.send(requestTypeOf("Start"), 6001n, { ContainerId: "c1" });
+    await host.reply("Start", 6001n);
+  }
+  process.kill(pid, "SIGKILL");
+  await host.take(({ body }) => body.Type === "UnexpectedExit", "the exit notification");
+  t.equal(host.received.filter(({ body }) => body.ExitCode === 137).length, 6000);
 });
 
 await t.test("of a container that never started no end is told", async (t) => {

@@ -39,7 +39,7 @@ export class Bridge {
   readonly #options: BridgeOptions;
   readonly #pending = new PendingOperations();
   #connection: BridgeConnection | undefined;
-  #session = new Session(false);
+  #session = new Session();
   /** Of this session. */
   readonly #waits = new Set<OpenWait>();
   readonly #orphans = new OrphanedWaits();
@@ -115,6 +115,7 @@ export class Bridge {
   #beginSession(id: bigint): void {
     const session = this.#session;
     if (!session.isEndedBy(id)) return;
+    if (session.isUsed) this.#orphans.dropUnclaimed(session);
     const kept: Outgoing[] = [];
     let dropped = 0;
     for (const outgoing of this.#waiting) {
@@ -127,7 +128,7 @@ export class Bridge {
     for (const wait of this.#waits) this.#orphans.add(wait);
     this.#waits.clear();
     // Requests of the earlier host that are still at work hold its session, and see that it is over.
-    this.#session = new Session(true);
+    this.#session = new Session(session);
   }
 
   #dispatch(name: MessageName, handler: Handler<MessageName>, frame: Frame): void {
@@ -150,7 +151,8 @@ export class Bridge {
     const session = this.#session;
     const connection = this.#connection;
     const containerId = "ContainerId" in request ? (request.ContainerId ?? "") : "";
-    session.note(id, containerId);
+    // Who has named a container may hear of its end, once this is answered.
+    if (session.note(id, containerId) && this.#waiting.length > 0) setImmediate(() => this.#sendWaiting());
     const wait = this.#openWait(session, name, request);
     const operation = this.#pending.add(name, id, containerId);
     const finish = (payload: PayloadOf<MessageName> | typeof NO_REPLY) => {
@@ -168,6 +170,7 @@ export class Bridge {
     };
     const fail = (error: unknown) => {
       this.#pending.delete(operation);
+      if (wait?.wasDropped) return;
       log.warn({ ...requestFields(operation, request), error: describeError(error) }, "request failed");
       const frame = encodeErrorFrame(type, id, error, request.ActivityId);
       this.#reply({ session, cameBy: connection, wait, frame });
@@ -177,7 +180,7 @@ export class Bridge {
         this.#reply({ session, cameBy: connection, wait: undefined, frame });
     }
     try {
-      const reply = handler(this.#context(session), request);
+      const reply = handler(this.#context(session, wait), request);
       if (reply instanceof Promise) reply.then(finish).catch(fail);
       else finish(reply);
     } catch (error) {
@@ -199,12 +202,12 @@ export class Bridge {
   #openWait(session: Session, name: MessageName, request: RequestOf<MessageName>): OpenWait | undefined {
     if (name !== "WaitForProcess" || !("ProcessId" in request)) return undefined;
     const { ContainerId = "", ProcessId } = request;
-    const wait: OpenWait = { containerId: ContainerId, processId: ProcessId, session, claimedBy: session };
+    const wait: OpenWait = { containerId: ContainerId, processId: ProcessId, claimedBy: session };
     this.#waits.add(wait);
     return wait;
   }
 
-  #context(session: Session): HandlerContext {
+  #context(session: Session, wait: OpenWait | undefined): HandlerContext {
     return {
       uvm: this.#options.uvm,
       log: this.#options.log,
@@ -216,6 +219,9 @@ export class Bridge {
         clearTimeout(this.#holding);
         this.#holding = setTimeout(() => this.#sendWaiting(), session.begin() + 1);
         this.#holding.unref();
+      },
+      onDropped: (drop) => {
+        if (wait !== undefined) wait.drop = drop;
       },
       notify: (notification) => this.notify(notification),
       shutdown: (graceful) => this.#options.onShutdown(graceful),
@@ -252,8 +258,6 @@ export class Bridge {
     const outgoing: Outgoing = { kind: "reply", frame, wait };
     if (connection !== undefined && (negotiated || connection === cameBy)) connection.send(outgoing);
     else this.#waiting.push(outgoing);
-    // Who has named a container may hear of its end.
-    if (this.#waiting.length > 0 && this.#session.holdsNotifications) setImmediate(() => this.#sendWaiting());
   }
 }
 

@@ -49,26 +49,41 @@ export class UvmProcess {
    * @throws AgentError TIMEOUT
    */
   wait(timeoutMs: number): Promise<number> {
-    if (this.#exitCode !== undefined) return Promise.resolve(this.#exitCode);
-    return new Promise((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined;
-      const answer = (exitCode: number) => {
-        clearTimeout(timer);
-        resolve(exitCode);
-      };
-      // A set, and not reactions on one promise: a host that asks again and again leaves nothing behind.
-      this.#waiters.add(answer);
-      if (timeoutMs === INFINITE_TIMEOUT) return;
-      const expire = (leftMs: number) => {
-        const step = Math.min(leftMs, MAXIMUM_TIMER_MS);
-        timer = setTimeout(() => {
-          if (leftMs > step) return expire(leftMs - step);
-          this.#waiters.delete(answer);
-          reject(new AgentError("TIMEOUT", `process ${this.pid} is still running after ${timeoutMs} ms`));
-        }, step);
-      };
-      expire(timeoutMs);
-    });
+    return this.startWait(timeoutMs).exitCode;
+  }
+
+  /**
+   * @returns as wait(), and what ends the waiting before: then the exit code rejects with ABORTED, if it was not known yet
+   */
+  startWait(timeoutMs: number): { readonly exitCode: Promise<number>; readonly giveUp: () => void } {
+    if (this.#exitCode !== undefined) {
+      return { exitCode: Promise.resolve(this.#exitCode), giveUp: () => {} };
+    }
+    const { promise: exitCode, resolve, reject } = Promise.withResolvers<number>();
+    let timer: NodeJS.Timeout | undefined;
+    const answer = (code: number) => {
+      clearTimeout(timer);
+      resolve(code);
+    };
+    const end = (error: AgentError) => {
+      clearTimeout(timer);
+      this.#waiters.delete(answer);
+      reject(error);
+    };
+    // A set, and not reactions on one promise: a host that asks again and again leaves nothing behind.
+    this.#waiters.add(answer);
+    const expire = (leftMs: number) => {
+      const step = Math.min(leftMs, MAXIMUM_TIMER_MS);
+      timer = setTimeout(() => {
+        if (leftMs > step) return expire(leftMs - step);
+        end(new AgentError("TIMEOUT", `process ${this.pid} is still running after ${timeoutMs} ms`));
+      }, step);
+    };
+    if (timeoutMs !== INFINITE_TIMEOUT) expire(timeoutMs);
+    return {
+      exitCode,
+      giveUp: () => end(new AgentError("ABORTED", `nobody waits for ${this.pid} any more`)),
+    };
   }
 
   /** @throws AgentError PROCESS_NOT_FOUND when it has exited, INVALID_ARGUMENT for no signal of Linux. */

@@ -16,6 +16,8 @@ export interface HandlerContext {
   readonly pending: PendingOperations;
   /** From here on the connection speaks this version. */
   negotiated(version: number): void;
+  /** Called when nobody will ever want the answer to this request, whose host is gone; then it need not be waited for. */
+  onDropped(drop: () => void): void;
   notify(notification: Notification): void;
   /** Ends the utility VM: everything is killed, and the machine goes down where it is one. */
   shutdown(graceful: boolean): void;

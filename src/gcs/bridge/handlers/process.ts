@@ -32,8 +32,9 @@ export const executeProcess: Handler<"ExecuteProcess"> = async (context, request
 };
 
 export const waitForProcess: Handler<"WaitForProcess"> = async (context, request) => {
-  const process = processOf(context, request);
-  return { ExitCode: await process.wait(request.TimeoutInMs) };
+  const { exitCode, giveUp } = processOf(context, request).startWait(request.TimeoutInMs);
+  context.onDropped(giveUp);
+  return { ExitCode: await exitCode };
 };
 
 export const signalProcess: Handler<"SignalProcess"> = (context, request) => {
