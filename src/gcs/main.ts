@@ -1,6 +1,7 @@
 /** The agent: flags, wiring, the loop that dials the host again and again. */
 import { openSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { flushCompileCache } from "node:module";
 import { AgentError, describeError } from "../common/errors.ts";
 import { version } from "../common/version.ts";
 import { exitNow, reboot, sync } from "../linux/libc.ts";
@@ -13,6 +14,7 @@ import { Bridge } from "./bridge/bridge.ts";
 import type { ByteStream } from "./bridge/connection.ts";
 import { type Flags, flagsHelp, parseFlags } from "./flags.ts";
 import { setCoreDumpLocation } from "./services/core-dumps.ts";
+import { LogStream } from "./services/log-stream.ts";
 import { type AgentLogger, createLogger } from "./services/logger.ts";
 import { guardMemory } from "./services/memory-guard.ts";
 import { guardProcesses } from "./services/process-guard.ts";
@@ -28,6 +30,8 @@ const DIAL_MS = 10_000;
 const REFUSED_MS = 1000;
 /** How long the end may take after a defect: containers are killed and deleted, the host and the log told. */
 const DEFECT_END_MS = 20_000;
+/** How long any other end may take: hundreds of containers are deleted. */
+const END_MS = 60_000;
 /** Exit statuses: the flags are wrong; the reader of standard output has gone; anything else. */
 const USAGE_ERROR = 2;
 const READER_GONE = 141;
@@ -36,39 +40,30 @@ const FAILED = 1;
 /** Between the loss of a connection and the next dial, so that a host that hangs up at once is not hammered. */
 const REDIAL_MS = 100;
 
-function readFlags(): Flags {
-  try {
-    return parseFlags(process.argv.slice(2));
-  } catch (error) {
-    complain(error);
-    process.exit(USAGE_ERROR);
-  }
-}
-
-/** Once the log's last lines are written, or nobody has read them for a while: then process.exit() would wait for them. */
-async function endProcess(log: AgentLogger, exitCode: number): Promise<never> {
-  if (await log.drained(LOG_DRAIN_MS)) process.exit(exitCode);
+/**
+ * Once the log's last lines are written, or nobody has read them for a while. Not by process.exit(), which waits for threads
+ * that sit in the kernel: in a write that nobody reads, in a mount that does not come.
+ */
+async function endProcess(log: Pick<AgentLogger, "drained">, exitCode: number): Promise<never> {
+  await log.drained(LOG_DRAIN_MS);
+  flushCompileCache();
   return await exitNow(exitCode);
 }
 
-/** One line, for a person; the log is not there yet. */
-function complain(error: unknown): void {
-  try {
-    writeSync(2, `gcs: ${describeError(error)}\n`);
-  } catch {
-    // There is nobody to tell, and the exit status says it as well.
-  }
+/** The end before there is a log: one line, for a person. Where nobody reads it the exit status says it as well. */
+async function giveUp(error: unknown, exitCode: number): Promise<never> {
+  const stderr = new LogStream(2, () => "");
+  stderr.write(`gcs: ${describeError(error)}\n`);
+  return await endProcess(stderr, exitCode);
 }
 
-/** @returns the exit status */
-function print(text: string): number {
+async function print(text: string): Promise<void> {
   try {
     writeSync(1, text);
-    return 0;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EPIPE") return READER_GONE;
-    complain(new Error("standard output could not be written", { cause: error }));
-    return FAILED;
+    process.exitCode = READER_GONE;
+    if ((error as NodeJS.ErrnoException).code === "EPIPE") return;
+    await giveUp(new Error("standard output could not be written", { cause: error }), FAILED);
   }
 }
 
@@ -178,6 +173,10 @@ class Agent {
 
   async #end(why: string, exitCode: number): Promise<never> {
     this.#log.info({ why }, "ending");
+    setTimeout(() => {
+      this.#log.error({ why }, `not all has ended within ${END_MS} ms; the agent ends all the same`);
+      void endProcess(this.#log, FAILED);
+    }, END_MS);
     this.#stop.abort();
     await this.#uvm.close();
     const directory = this.#flags["private-directory"];
@@ -221,17 +220,18 @@ function guardMachine(flags: Flags, log: AgentLogger): void {
 }
 
 async function main(): Promise<void> {
-  const flags = readFlags();
-  if (flags.help || flags.version) {
-    process.exitCode = print(flags.help ? flagsHelp() : `gcs ${version}\n`);
-    return;
+  let flags: Flags;
+  try {
+    flags = parseFlags(process.argv.slice(2));
+  } catch (error) {
+    return await giveUp(error, USAGE_ERROR);
   }
+  if (flags.help || flags.version) return await print(flags.help ? flagsHelp() : `gcs ${version}\n`);
   let fd: number;
   try {
     fd = openLog(flags);
   } catch (error) {
-    complain(error);
-    process.exit(FAILED);
+    return await giveUp(error, FAILED);
   }
   const log = createLogger({ level: flags.loglevel, format: flags["log-format"], fd });
   const fatal = async (error: unknown) => {

@@ -77,8 +77,13 @@ export async function reboot(how: keyof typeof rebootCommands): Promise<void> {
  * write which nobody reads.
  */
 export async function exitNow(code: number): Promise<never> {
-  bound ??= bind();
-  (await bound).libc._exit(code);
+  try {
+    bound ??= bind();
+    (await bound).libc._exit(code);
+  } finally {
+    // It could not be loaded: no descriptor, no memory. The status is lost, and the end is not.
+    process.kill(process.pid, "SIGKILL");
+  }
   throw new AgentError("INTERNAL", "_exit() came back");
 }
 

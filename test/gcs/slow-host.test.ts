@@ -149,13 +149,11 @@ await t.test("an agent whose log nobody reads ends all the same, with its exit s
   t.teardown(() => closeSync(full));
   // All that a pipe holds: the agent's first line waits in a write.
   writeSync(full, Buffer.alloc(65_536));
-  const child = spawn(
-    new URL("../../bin/gcs", import.meta.url).pathname,
-    ["--transport", `unix:${directory}/s`],
-    {
-      stdio: ["ignore", "ignore", full],
-    },
-  );
+  const run = (...flags: string[]) =>
+    spawn(new URL("../../bin/gcs", import.meta.url).pathname, flags, { stdio: ["ignore", "ignore", full] });
+  const refused = once(run("--nonsense"), "exit");
+  t.same(await withDeadline(refused, "the end of one with a wrong flag"), [2, null]);
+  const child = run("--transport", `unix:${directory}/s`);
   const exited = once(child, "exit");
   const silent = new RawHost(`${directory}/s`);
   t.teardown(() => silent.close());

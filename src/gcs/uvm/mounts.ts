@@ -3,6 +3,7 @@
  * strictly below one of a few directories, so that no mount takes the place of what the machine itself runs on.
  */
 import { join } from "node:path";
+import { settlesWithin, withDeadline } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { Mounted } from "../../storage/mount.ts";
 
@@ -25,6 +26,11 @@ const KEPT_DIRECTORIES = [
     "/run/user",
   ],
 ];
+
+/** How long a mount under way is waited for at the agent's end: one that takes longer hangs in the kernel. */
+const ADDING_END_MS = 3_000;
+/** How long all that is mounted may take to be unmounted at the agent's end. */
+const CLOSE_MS = 10_000;
 
 export class UvmMounts {
   readonly #directories: readonly string[];
@@ -90,14 +96,16 @@ export class UvmMounts {
     );
   }
 
-  /** Unmounts all, latest first. @returns what could not be unmounted. */
+  /** Unmounts all, latest first, in bounded time. @returns what could not be unmounted. */
   async close(): Promise<unknown[]> {
     this.#isClosing = true;
-    await Promise.allSettled(this.#adding);
+    await settlesWithin(Promise.allSettled(this.#adding), ADDING_END_MS);
     const failures: unknown[] = [];
+    const deadline = performance.now() + CLOSE_MS;
     for (const target of [...this.#mounts.keys()].reverse()) {
+      const timeoutMs = Math.max(0, deadline - performance.now());
       try {
-        await this.remove(target);
+        await withDeadline(this.remove(target), `unmounting ${target}`, { timeoutMs });
       } catch (error) {
         failures.push(error);
       }
