@@ -10,6 +10,7 @@ export class Stdio {
   readonly #host: RawHost;
   readonly #streams = new Map<StreamName, Promise<Duplex>>();
   readonly #texts = new Map<StreamName, Promise<string>>();
+  readonly #open = new Set<Duplex>();
   #seen = "";
   readonly #lookers = new Set<() => void>();
 
@@ -37,7 +38,10 @@ export class Stdio {
       name,
       dialled.then((stream) => readAll(stream, (text) => this.#onText(text))),
     );
-    await this.#host.listen(port, resolve);
+    await this.#host.listen(port, (stream) => {
+      this.#open.add(stream);
+      resolve(stream);
+    });
   }
 
   async type(text: string): Promise<void> {
@@ -73,7 +77,7 @@ export class Stdio {
 
   /** Ends what is open and listens no more. */
   async close(): Promise<void> {
-    for (const name of this.#streams.keys()) (await this.#dialled(name)).destroy();
+    for (const stream of this.#open) stream.destroy();
     for (const port of Object.values(this.ports)) await this.#host.stopListening(port);
   }
 

@@ -110,12 +110,15 @@ export class FaultWorld {
 
   /** What is promised of any fault, once what it hit is no longer there. @param id of the container that failed */
   async checkUnharmed(t: Test, id: string): Promise<void> {
-    await this.#settled();
-    t.same(this.#belongings(), this.#before, "nothing of it is left");
+    await this.checkNothingLeft(t);
     await this.#checkBystander();
     await this.life(id);
+    await this.checkNothingLeft(t);
+  }
+
+  async checkNothingLeft(t: Test): Promise<void> {
     await this.#settled();
-    t.same(this.#belongings(), this.#before, "the next life works");
+    t.same(this.#belongings(), this.#before, "nothing of it is left");
   }
 
   async #settled(): Promise<void> {
