@@ -1,5 +1,6 @@
 /** Waits that end: the only place that races a promise with a timer. What the promise stands for goes on. */
 import { AgentError } from "./errors.ts";
+import { underWay } from "./under-way.ts";
 
 /** setTimeout() takes no more milliseconds: above, it fires at once. Waits that are longer end after these 24 days. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -22,7 +23,7 @@ export async function withDeadline<T>(
   what: string,
   { timeoutMs, signal, late }: DeadlineOptions,
 ): Promise<T> {
-  if (timeoutMs === undefined && signal === undefined) return await promise;
+  if (timeoutMs === undefined && signal === undefined) return await underWay(what, promise);
   const stop = Promise.withResolvers<never>();
   const onAbort = () => {
     stop.reject(new AgentError("ABORTED", `${what} was aborted`, { cause: signal?.reason }));
@@ -32,7 +33,7 @@ export async function withDeadline<T>(
   const onLate = () => stop.reject(late?.() ?? tooLong(what, timeoutMs));
   const timer = timeoutMs === undefined ? undefined : startTimer(timeoutMs, onLate);
   try {
-    return await Promise.race([promise, stop.promise]);
+    return await underWay(what, Promise.race([promise, stop.promise]));
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
@@ -77,9 +78,8 @@ export async function withTimeLimit<T>(
   const limit = new AbortController();
   const timer = startTimer(timeoutMs, () => limit.abort());
   try {
-    return await run({
-      signal: signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]),
-    });
+    const either = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
+    return await underWay(what, run({ signal: either }));
   } catch (cause) {
     if (!limit.signal.aborted || signal?.aborted === true) throw cause;
     throw tooLong(what, timeoutMs, cause);

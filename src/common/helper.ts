@@ -1,5 +1,6 @@
 import { AgentError } from "./errors.ts";
 import { isSystemError } from "./system-error.ts";
+import { underWay } from "./under-way.ts";
 
 export interface HelperOptions {
   /** The whole process group is killed when it is not done by then. Milliseconds; default 30 000. */
@@ -85,10 +86,11 @@ export async function runHelperForBytes(
     end();
   }, deadlineMs);
   options.signal?.addEventListener("abort", end, { once: true });
-  const result = await child.finally(() => {
+  const ended = child.finally(() => {
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", end);
   });
+  const result = await underWay(`helper ${path} (pid ${child.pid ?? "none"})`, ended);
   if (options.signal?.aborted) throw aborted();
   if (expired)
     throw new AgentError(

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Address, connectFd, describeAddress } from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
+import { underWay } from "../common/under-way.ts";
 import { SocketConnection } from "./socket-connection.ts";
 import type { Connection, DialOptions } from "./transport.ts";
 
@@ -29,9 +30,14 @@ const passing = new Set([
 
 /** Dials with back-off until the deadline; see Transport.dial, whose errors these are. */
 export async function dial(address: Address, port: number, options: DialOptions = {}): Promise<Connection> {
-  const { timeoutMs = defaultDialTimeoutMs, stream, retry = true, signal } = options;
-  const deadline = performance.now() + timeoutMs;
+  const { stream } = options;
   const what = `${stream === undefined ? "dial" : `dial ${stream}`} on port ${port} (${describeAddress(address)})`;
+  return await underWay(what, dialUntilDeadline(what, address, options));
+}
+
+async function dialUntilDeadline(what: string, address: Address, options: DialOptions): Promise<Connection> {
+  const { timeoutMs = defaultDialTimeoutMs, retry = true, signal } = options;
+  const deadline = performance.now() + timeoutMs;
   let pauseMs = firstPauseMs;
   for (;;) {
     if (signal?.aborted) throw new AgentError("ABORTED", `${what} was given up`, { cause: signal.reason });

@@ -1,5 +1,14 @@
 import type { Relay, RelayResult } from "../../native/hvsock/index.ts";
 
+/** How far one stream of a process has come, for who asks what hangs. */
+export interface RelayProgress {
+  readonly stream: "stdin" | "stdout" | "stderr";
+  /** Bytes handed over, or discarded. */
+  readonly bytes: number;
+  /** All is handed over, or the host has closed. */
+  readonly hasEnded: boolean;
+}
+
 /** Output after the exit ends when nobody has written for so long, though a background child holds it open. */
 export const drainIdleMs = 500;
 /** Output of a background child that never falls silent is listened to for so long after the exit. */

@@ -1,7 +1,7 @@
 import { closeFd, pipe, type Relay, setPipeSize, startRelay } from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
-import { drainOutput, endWhenSilent, hostCloseMs } from "./drain.ts";
+import { drainOutput, endWhenSilent, hostCloseMs, type RelayProgress } from "./drain.ts";
 import type { Connection } from "./transport.ts";
 
 /** Which pipes the process gets; it has /dev/null for the others. */
@@ -97,6 +97,11 @@ export class PipeRelay {
    */
   async delivered(): Promise<void> {
     await Promise.all([...this.#relays.values()].map((relay) => relay.closed));
+  }
+
+  /** Of the streams that were started. */
+  get progress(): readonly RelayProgress[] {
+    return [...this.#relays].map(([stream, { bytes, hasEnded }]) => ({ stream, bytes, hasEnded }));
   }
 
   /** Output is on its way that its host has not taken yet: close() would lose it. */

@@ -9,7 +9,7 @@ import {
 } from "../../native/hvsock/index.ts";
 import { AgentError } from "../common/errors.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
-import { drainOutput, endWhenSilent, hostCloseMs } from "./drain.ts";
+import { drainOutput, endWhenSilent, hostCloseMs, type RelayProgress } from "./drain.ts";
 import type { ChildFds } from "./pipe-relay.ts";
 
 /**
@@ -135,6 +135,15 @@ export class TtyRelay {
   /** As PipeRelay.delivered(). */
   async delivered(): Promise<void> {
     await Promise.all([this.#input?.closed, this.#output?.closed]);
+  }
+
+  /** As PipeRelay.progress; of a terminal, whose errors go where its output goes. */
+  get progress(): readonly RelayProgress[] {
+    const streams = { stdin: this.#input, stdout: this.#output };
+    return (["stdin", "stdout"] as const).flatMap((stream) => {
+      const relay = streams[stream];
+      return relay === undefined ? [] : { stream, bytes: relay.bytes, hasEnded: relay.hasEnded };
+    });
   }
 
   /** As PipeRelay.isDelivering. */

@@ -154,7 +154,12 @@ export class Bridge {
     // Who has named a container may hear of its end, once this is answered.
     if (session.note(id, containerId) && this.#waiting.length > 0) setImmediate(() => this.#sendWaiting());
     const wait = this.#openWait(session, name, request);
-    const operation = this.#pending.add(name, id, containerId);
+    const operation = this.#pending.add(
+      name,
+      id,
+      containerId,
+      "ProcessId" in request ? request.ProcessId : undefined,
+    );
     const finish = (payload: PayloadOf<MessageName> | typeof NO_REPLY) => {
       this.#pending.delete(operation);
       if (log.isLevelEnabled("debug")) {

@@ -5,6 +5,8 @@ export interface PendingOperation {
   readonly name: string;
   readonly messageId: bigint;
   readonly containerId: string;
+  /** Of a request about one process. */
+  readonly processId: number | undefined;
   /** performance.now() at its start, milliseconds. */
   readonly startedAt: number;
 }
@@ -31,8 +33,8 @@ export class PendingOperations {
     );
   }
 
-  add(name: string, messageId: bigint, containerId: string): PendingOperation {
-    const operation = { name, messageId, containerId, startedAt: performance.now() };
+  add(name: string, messageId: bigint, containerId: string, processId?: number): PendingOperation {
+    const operation = { name, messageId, containerId, processId, startedAt: performance.now() };
     this.#operations.add(operation);
     return operation;
   }

@@ -65,6 +65,7 @@ export async function startExternalProcess(
       delivered: () => streams.delivered(),
       delete: () => streams.close(),
       tty,
+      pipeRelay: streams instanceof PipeRelay ? streams : undefined,
     };
   } catch (error) {
     started?.signal(SIGKILL);

@@ -41,6 +41,11 @@ export class ProcessTable {
     return this.#running.values();
   }
 
+  /** The running ones, and those that have ended and whose output is on its way. */
+  get held(): readonly UvmProcess[] {
+    return [...this.#running.values(), ...this.#exited.values()].filter(({ isHeld }) => isHeld);
+  }
+
   #retire(process: UvmProcess): void {
     if (this.#running.get(process.pid) !== process) return;
     this.#running.delete(process.pid);

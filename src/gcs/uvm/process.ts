@@ -1,11 +1,14 @@
 /** One process that the host asked for: a container's init, an exec in it, or a process of the VM itself. */
 import { AgentError } from "../../common/errors.ts";
 import type { Process } from "../../runtime/runtime.ts";
+import type { RelayProgress } from "../../stdio/drain.ts";
+import type { PipeRelay } from "../../stdio/pipe-relay.ts";
 import type { TtyRelay } from "../../stdio/tty-relay.ts";
 
 /** What this room needs of a process; the runtime's fits, and so does one outside any container. */
 export interface ProcessHandle extends Pick<Process, "pid" | "wait" | "signal" | "delivered" | "delete"> {
-  readonly tty: Pick<TtyRelay, "resize"> | undefined;
+  readonly tty: Pick<TtyRelay, "resize" | "progress"> | undefined;
+  readonly pipeRelay: Pick<PipeRelay, "progress"> | undefined;
 }
 
 /** `TimeoutInMs` of a wait without end. */
@@ -16,6 +19,8 @@ const MAXIMUM_TIMER_MS = 2 ** 31 - 1;
 
 export class UvmProcess {
   readonly pid: number;
+  /** performance.now(), milliseconds; of a container's init, when it was created. */
+  readonly startedAt = performance.now();
   /** Settles with the exit code once the process has ended and its output is drained; never rejects. */
   readonly finished: Promise<number>;
   #exitCode: number | undefined;
@@ -37,6 +42,20 @@ export class UvmProcess {
 
   get exitCode(): number | undefined {
     return this.#exitCode;
+  }
+
+  /** How many wait for its exit. */
+  get waitCount(): number {
+    return this.#waiters.size;
+  }
+
+  /** It runs, or has ended and its host has not taken all of its output. */
+  get isHeld(): boolean {
+    return this.#process !== undefined;
+  }
+
+  get relays(): readonly RelayProgress[] {
+    return (this.#process?.tty ?? this.#process?.pipeRelay)?.progress ?? [];
   }
 
   /** Somebody got its exit code. */

@@ -71,6 +71,11 @@ export function listArguments(): string[] {
   return ["list", "--format", "json"];
 }
 
+/** The container that a call is for, as the functions above build them; undefined for the list of all. */
+export function containerOf(args: readonly string[]): string | undefined {
+  return args[0] === "list" ? undefined : args.at(-1);
+}
+
 /**
  * Whether a container id is one that every runtime takes, and safe as part of a path.
  * 1 to 255 of [A-Za-z0-9_+.-], the first a letter or digit: so it is no option and neither "." nor "..".

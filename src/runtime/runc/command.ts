@@ -5,6 +5,7 @@ import { settlesWithin } from "../../common/deadline.ts";
 import { AgentError } from "../../common/errors.ts";
 import { describeStartFailure, START_FAILURES, type StartSubject } from "../../common/start-failure.ts";
 import { isSystemError } from "../../common/system-error.ts";
+import { underWay } from "../../common/under-way.ts";
 import { removeFile } from "../../linux/remove.ts";
 import {
   type ExitStatus,
@@ -12,7 +13,7 @@ import {
   type SupervisedProcess,
   type Supervisor,
 } from "../../linux/supervisor.ts";
-import { globalArguments } from "./args.ts";
+import { containerOf, globalArguments } from "./args.ts";
 import { explainFailure, plainWords } from "./log.ts";
 
 export interface RuntimeCommandOptions {
@@ -67,6 +68,12 @@ export class RuntimeCommand {
    * @throws AgentError with the code that the runtime's words mean (log.ts), HELPER_TIMEOUT, SPAWN_FAILED
    */
   async run(args: readonly string[], options: CallOptions): Promise<string> {
+    const id = containerOf(args);
+    const what = `${this.name} ${args[0]}${id === undefined ? "" : ` of container ${id}`}`;
+    return await underWay(what, this.#run(args, options));
+  }
+
+  async #run(args: readonly string[], options: CallOptions): Promise<string> {
     const { command, stateRoot, supervisor } = this.#options;
     const what = `${this.name} ${args[0]}`;
     const log = `${options.directory}/call-${++this.#calls}.log`;

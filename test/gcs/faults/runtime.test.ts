@@ -186,3 +186,36 @@ await t.test("what the runtime says of a container is no JSON", async (t) => {
   await world.end(ID);
   await world.checkUnharmed(t, ID);
 });
+
+await t.test("what hangs is told, each with its age and whose it is", async (t) => {
+  const dump = async () => String((await ok(world.request("DumpStacks", { ContainerId: "" }))).GuestStacks);
+  const { ProcessId } = await ok(world.exec("bystander"));
+  const waited = world.wait("bystander", ProcessId);
+  const go = `${world.agent.directory}/go`;
+  runtime.fail("exec", `until [ -e ${go} ]; do sleep 0.05; done`);
+  const hanging = world.exec("bystander", ["/bin/true"]);
+  let text = "";
+  while (!/under way:\n {2}runtime exec/.test(text)) text = await dump();
+  const age = "for \\d+\\.\\d{3} s";
+  t.match(text, new RegExp(`^  ExecuteProcess id=\\d+ container=bystander pending ${age}$`, "m"));
+  t.match(
+    text,
+    new RegExp(`^  WaitForProcess id=\\d+ container=bystander process=${ProcessId} pending ${age}$`, "m"),
+  );
+  t.match(text, new RegExp(`^  runtime exec of container bystander ${age}$`, "m"));
+  const started = "running, started [\\d.]+ s ago, waited for by";
+  t.match(text, new RegExp(`^  bystander running\n    process \\d+ \\(init\\) ${started} 0, `, "m"));
+  t.match(
+    text,
+    new RegExp(`^    process \\d+ ${started} 0, stdin open, \\d+ bytes, stdout open, \\d+ bytes$`, "m"),
+  );
+  t.match(text, new RegExp(`^    process ${ProcessId} ${started} 1$`, "m"));
+  writeFileSync(go, "");
+  await ok(hanging);
+  rmSync(go);
+  await ok(world.request("SignalProcess", { ContainerId: "bystander", ProcessId, Options: { Signal: 9 } }));
+  t.match(await waited, { ExitCode: 137 });
+  runtime.mend();
+  t.match(await dump(), /^under way:\n {2}none$/m);
+  await world.checkUnharmed(t, ID);
+});
