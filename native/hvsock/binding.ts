@@ -63,9 +63,10 @@ export interface Binding {
   openPty(): [number, number];
   setPipeSize(fd: number, bytes: number): number;
   closeFd(fd: number): void;
+  closeInBackground(fd: number, callback: (error: Error | null) => void): void;
   duplicateFd(fd: number): number;
   setNonBlocking(fd: number, on: boolean): void;
-  setWindowSize(fd: number, rows: number, columns: number): void;
+  setWindowSize(fd: number, rows: number, columns: number, callback: (error: Error | null) => void): void;
   getWindowSize(fd: number): [number, number];
 
   startConnect(pathOrCid: string | number, port: number): [number, boolean];
@@ -90,14 +91,16 @@ export interface Binding {
     newSession: boolean,
     controllingTerminal: boolean,
     noHostSockets: boolean,
+    isRuntime: boolean,
     callback: (error: Error | null, pid?: number, pidfd?: number) => void,
-  ): void;
+  ): () => void;
   pidfdOpen(pid: number): number;
   pidfdSendSignal(pidfd: number, signal: number): boolean;
   reapPidfd(pidfd: number): WaitState;
   reapPid(pid: number): WaitState;
 
   becomeSubreaper(): void;
+  startThreads(): void;
 
   readInRoot(
     root: string,

@@ -39,6 +39,15 @@ export function closeFd(fd: number): void {
   binding.closeFd(fd);
 }
 
+/**
+ * As closeFd, off the event loop, for an end of a pipe or a terminal that a stranger's program has, too: the kernel lets
+ * close(2) wait as long as that program's own call has it locked.
+ * @returns settles when it is closed, which may be never; the wait does not keep the event loop alive
+ */
+export function closeInBackground(fd: number): Promise<void> {
+  return called((callback) => binding.closeInBackground(fd, callback));
+}
+
 /** A second descriptor for the same open file, close-on-exec. */
 export function duplicateFd(fd: number): number {
   return binding.duplicateFd(fd);
@@ -49,9 +58,13 @@ export function setNonBlocking(fd: number, on: boolean): void {
   binding.setNonBlocking(fd, on);
 }
 
-/** Sets a terminal's size in character cells and signals SIGWINCH to its foreground group. */
-export function setWindowSize(fd: number, rows: number, columns: number): void {
-  binding.setWindowSize(fd, rows, columns);
+/**
+ * Sets a terminal's size in character cells and signals SIGWINCH to its foreground group. Off the event loop, since a
+ * program on the terminal can make the kernel wait; it settles never then. The descriptor may be closed meanwhile.
+ * @throws RangeError; Error with code EIO, ENOTTY ...
+ */
+export function setWindowSize(fd: number, rows: number, columns: number): Promise<void> {
+  return called((callback) => binding.setWindowSize(fd, rows, columns, callback));
 }
 
 export function getWindowSize(fd: number): { readonly rows: number; readonly columns: number } {
@@ -83,4 +96,10 @@ export async function untilWritable(fd: number): Promise<void> {
     poll?.close();
     binding.closeFd(watched);
   }
+}
+
+async function called(call: (callback: (error: Error | null) => void) => void): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  call((error) => (error === null ? resolve() : reject(error)));
+  await promise;
 }

@@ -1,5 +1,6 @@
 import { AgentError } from "../../src/common/errors.ts";
-import { binding, type WaitState } from "./binding.ts";
+import { binding, type NativePoll, type WaitState } from "./binding.ts";
+import { closeFd } from "./descriptors.ts";
 
 export type { WaitState } from "./binding.ts";
 
@@ -22,7 +23,16 @@ export interface SpawnOptions {
    * io_uring, which makes sockets past such a ban. Needs CAP_SYS_ADMIN and a kernel with seccomp filters.
    */
   readonly noHostSockets?: boolean;
+  /** A container runtime's call, which waits for no other program's start. Default false. */
+  readonly isRuntime?: boolean;
+  /** Milliseconds until a start that hangs before the program runs is given up; default 30 000. */
+  readonly timeoutMs?: number;
 }
+
+/** A program or a directory on a share whose server does not answer holds its start up for no longer than this. */
+export const defaultSpawnTimeoutMs = 30_000;
+/** SIGKILL. */
+const killSignal = 9;
 
 export interface SpawnedProcess {
   readonly pid: number;
@@ -31,21 +41,25 @@ export interface SpawnedProcess {
 }
 
 /**
- * Starts a program without blocking the event loop. The child has no descriptor but its three, and default,
- * unblocked signals. The caller waits for it (waitPidfd), or it stays a zombie.
+ * Starts a program without blocking the event loop. The child has no descriptor but its three, default, unblocked
+ * signals, and a soft limit of at most 1024 open files. The caller waits for it (waitPidfd), or it stays a zombie.
  *
  * @throws AgentError SPAWN_FAILED whose cause has the errno's `code` (ENOENT, EACCES ...) and `syscall` (the
- *   step that failed: execve, chdir, ioctl(TIOCSCTTY) ...). No process is left then.
+ *   step that failed: execve, chdir, ioctl(TIOCSCTTY) ...), or is a TIMEOUT. No process is left then, or, after the
+ *   TIMEOUT, none that will ever run the program.
  */
 export function spawn(options: SpawnOptions): Promise<SpawnedProcess> {
   const { promise, resolve, reject } = Promise.withResolvers<SpawnedProcess>();
+  const { timeoutMs = defaultSpawnTimeoutMs } = options;
   const env = environmentOf(options);
+  let isGivenUp = false;
+  let timer: NodeJS.Timeout | undefined;
   const fail = (cause: unknown) => {
     const where = options.cwd === undefined ? "" : ` in ${options.cwd}`;
     reject(new AgentError("SPAWN_FAILED", `cannot start ${options.path}${where}`, { cause }));
   };
   try {
-    binding.spawn(
+    const giveUp = binding.spawn(
       candidatesOf(options.path, env),
       options.args ?? [options.path],
       env,
@@ -54,15 +68,31 @@ export function spawn(options: SpawnOptions): Promise<SpawnedProcess> {
       options.newSession ?? false,
       options.controllingTerminal ?? false,
       options.noHostSockets ?? false,
+      options.isRuntime ?? false,
       (error, pid, pidfd) => {
+        clearTimeout(timer);
         if (pid === undefined || pidfd === undefined) fail(error);
+        else if (isGivenUp) bury(pidfd);
         else resolve({ pid, pidfd });
       },
     );
+    timer = setTimeout(() => {
+      isGivenUp = true;
+      giveUp();
+      const why = `it did not run within ${timeoutMs} ms: does the file system answer that has it?`;
+      fail(new AgentError("TIMEOUT", why));
+    }, timeoutMs);
   } catch (error) {
     fail(error);
   }
   return promise;
+}
+
+/** Ends one that nobody waits for any more. It may have come to run its program in the moment of giving up. */
+function bury(pidfd: number): void {
+  pidfdSendSignal(pidfd, killSignal);
+  const forget = () => closeFd(pidfd);
+  waitPidfd(pidfd, { owned: true }).then(forget, forget);
 }
 
 function environmentOf({ env = process.env }: SpawnOptions): readonly string[] {
@@ -101,44 +131,53 @@ export interface ProcessExit {
 export interface WaitPidfdOptions {
   /** Whether the wait keeps the event loop alive; default false. */
   readonly keepsLoopAlive?: boolean;
+  /**
+   * The descriptor stays open until the wait has settled, and nobody else waits for it: it is watched itself, so that
+   * a process whose pidfd is there is waited for though there is no room for another descriptor. Default false.
+   */
+  readonly owned?: boolean;
 }
 
 /**
  * Waits for the end of a process and reaps it when it is our child (made by us, or inherited as subreaper).
- * Costs no thread. The descriptor stays the caller's and may be closed meanwhile.
+ * Costs no thread. The descriptor stays the caller's and, unless it is `owned`, may be closed meanwhile.
  *
  * Of two waits for one process the second gets nulls: keep one.
+ *
+ * @throws Error with code EMFILE, EBADF ... where it cannot be watched
  */
-export function waitPidfd(pidfd: number, options: WaitPidfdOptions = {}): Promise<ProcessExit> {
+export async function waitPidfd(pidfd: number, options: WaitPidfdOptions = {}): Promise<ProcessExit> {
   const { promise, resolve, reject } = Promise.withResolvers<ProcessExit>();
   // Its own duplicate: the loop allows one watch per descriptor, and the caller may close its own.
-  const watched = binding.duplicateFd(pidfd);
-  const poll = new binding.Poll(watched, (events) => {
-    let exit: WaitState;
-    try {
-      if (events < 0) throw binding.systemError("poll", -events);
-      exit = binding.reapPidfd(watched);
-      if (exit.state === "running") return;
-    } catch (error) {
-      finish();
-      reject(error);
-      return;
-    }
-    finish();
-    resolve(
-      exit.state === "exited" ? { code: exit.code, signal: exit.signal } : { code: null, signal: null },
-    );
-  });
-  const finish = () => {
-    poll.close();
-    binding.closeFd(watched);
-  };
-  poll.setKeepsLoopAlive(options.keepsLoopAlive ?? false);
-  poll.start(binding.READABLE);
-  return promise;
+  const watched = options.owned ? pidfd : binding.duplicateFd(pidfd);
+  let poll: NativePoll | undefined;
+  try {
+    poll = new binding.Poll(watched, (events) => {
+      try {
+        if (events < 0) throw binding.systemError("poll", -events);
+        const exit = binding.reapPidfd(watched);
+        if (exit.state === "running") return;
+        resolve(
+          exit.state === "exited" ? { code: exit.code, signal: exit.signal } : { code: null, signal: null },
+        );
+      } catch (error) {
+        reject(error);
+      }
+      poll?.stop();
+    });
+    poll.setKeepsLoopAlive(options.keepsLoopAlive ?? false);
+    poll.start(binding.READABLE);
+    return await promise;
+  } finally {
+    poll?.close();
+    if (!options.owned) binding.closeFd(watched);
+  }
 }
 
-/** Reaps one child if it has exited; never blocks. */
+/**
+ * Reaps an orphan that this process inherited as subreaper, if it has exited; never blocks. What spawn() started is none,
+ * also before anybody knows its pid.
+ */
 export function reapOrphan(pid: number): WaitState {
   return binding.reapPid(pid);
 }

@@ -1,3 +1,4 @@
+import { stat } from "node:fs";
 import { binding } from "./binding.ts";
 
 /**
@@ -6,4 +7,14 @@ import { binding } from "./binding.ts";
  */
 export function becomeSubreaper(): void {
   binding.becomeSubreaper();
+}
+
+/**
+ * Makes the threads that else come with their first use, the addon's and those of Node's own file calls: a machine that
+ * runs out of threads later no longer stops what needs them. (Node's would end the process then.)
+ * @throws Error with code EAGAIN where there is no room for the addon's
+ */
+export function startThreads(): void {
+  stat("/", () => {});
+  binding.startThreads();
 }

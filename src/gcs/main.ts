@@ -2,6 +2,7 @@
 import { openSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { flushCompileCache } from "node:module";
+import { startThreads } from "../../native/hvsock/index.ts";
 import { AgentError, describeError } from "../common/errors.ts";
 import { version } from "../common/version.ts";
 import { exitNow, reboot, sync } from "../linux/libc.ts";
@@ -219,6 +220,18 @@ function guardMachine(flags: Flags, log: AgentLogger): void {
   }
 }
 
+/** While there is room for them: containers may take the rest. */
+function prepareThreads(log: AgentLogger): void {
+  try {
+    startThreads();
+  } catch (error) {
+    log.error(
+      { error: describeError(error) },
+      "there is no room for the agent's threads: raise the limit of pids",
+    );
+  }
+}
+
 async function main(): Promise<void> {
   let flags: Flags;
   try {
@@ -260,6 +273,7 @@ async function main(): Promise<void> {
     // On a machine that is not the agent's own there is nothing for it to arrange.
     if (isUtilityVm(flags.transport)) guardMachine(flags, log);
     if (flags["core-dump-location"] !== "") setCoreDumpLocation(flags["core-dump-location"]);
+    prepareThreads(log);
     log.info({ version, node: process.version, transport: flags.transport }, "GCS started");
     agent = new Agent(flags, log);
     await agent.run();

@@ -69,7 +69,6 @@ export class Supervisor {
   readonly #onChildSignal = (): void => this.#scheduleSweep();
   readonly #onLost: (pid: number, cause: unknown) => void;
   #started = 0;
-  #starting = 0;
   #sweepScheduled = false;
   #isClosed = false;
 
@@ -96,16 +95,9 @@ export class Supervisor {
 
   /** @throws AgentError SPAWN_FAILED */
   async spawn(options: SpawnOptions): Promise<SupervisedProcess> {
-    // The child can die before we are told its pid: until then, an unknown pid may be that child.
-    this.#starting++;
-    try {
-      const { pid, pidfd } = await spawn(options);
-      this.#started++;
-      return this.#register(pid, pidfd);
-    } finally {
-      this.#starting--;
-      if (this.#starting === 0) this.#scheduleSweep();
-    }
+    const { pid, pidfd } = await spawn(options);
+    this.#started++;
+    return this.#register(pid, pidfd);
   }
 
   /** To be made before the runtime starts that will leave a process behind. */
@@ -200,8 +192,7 @@ export class Supervisor {
     this.#sweepScheduled = true;
     setImmediate(() => {
       this.#sweepScheduled = false;
-      // Another sweep follows when the last start is done.
-      if (this.#starting === 0) this.#sweep();
+      this.#sweep();
     }).unref();
   }
 
@@ -224,7 +215,7 @@ class Supervised implements SupervisedProcess {
     this.pid = pid;
     this.#pidfd = pidfd;
     // As with Node's own child processes, one that runs keeps the event loop alive.
-    this.exited = waitPidfd(pidfd, { keepsLoopAlive: true })
+    this.exited = waitPidfd(pidfd, { keepsLoopAlive: true, owned: true })
       .catch((cause: unknown): ExitStatus => {
         lost(pid, cause);
         return { code: null, signal: null };

@@ -17,6 +17,11 @@ export const drainLimitMs = 5_000;
 export const drainStallMs = 5_000;
 /** After the write side is shut down, the host's close is awaited for so long before we close. */
 export const hostCloseMs = 5_000;
+/**
+ * How long the kernel may take to close a pipe or a terminal, or to set a terminal's size, before it is no longer waited
+ * for: a program at the other end can make it wait for ever.
+ */
+export const kernelCallMs = 5_000;
 
 const stallCheckMs = 500;
 

@@ -1,7 +1,15 @@
-import { closeFd, pipe, type Relay, setPipeSize, startRelay } from "../../native/hvsock/index.ts";
+import {
+  closeFd,
+  closeInBackground,
+  pipe,
+  type Relay,
+  setPipeSize,
+  startRelay,
+} from "../../native/hvsock/index.ts";
+import { settlesWithin } from "../common/deadline.ts";
 import { AgentError } from "../common/errors.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
-import { drainOutput, endWhenSilent, hostCloseMs, type RelayProgress } from "./drain.ts";
+import { drainOutput, endWhenSilent, hostCloseMs, kernelCallMs, type RelayProgress } from "./drain.ts";
 import type { Connection } from "./transport.ts";
 
 /** Which pipes the process gets; it has /dev/null for the others. */
@@ -34,6 +42,8 @@ export class PipeRelay {
   /** Our ends, until start() hands them to the relays. */
   readonly #ourFds = new Map<Stream, number>();
   readonly #relays = new Map<Stream, Relay>();
+  /** Of descriptors that the child may have, too: it can make the kernel wait. */
+  readonly #closings: Promise<void>[] = [];
   #state: "new" | "started" | "closed" = "new";
   /** drain() was called: the process has exited. */
   #isDraining = false;
@@ -43,8 +53,7 @@ export class PipeRelay {
     try {
       for (const stream of streams) if (wanted[stream]) this.#makePipe(stream);
     } catch (error) {
-      this.#closeFds(this.#ourFds);
-      this.#closeFds(this.#childFds);
+      for (const fd of [...this.#ourFds.values(), ...this.#childFds.values()]) closeFd(fd);
       throw error;
     }
   }
@@ -109,15 +118,19 @@ export class PipeRelay {
     return outputs.some((stream) => this.#relays.get(stream)?.hasEnded === false);
   }
 
-  /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */
-  async close(): Promise<void> {
+  /**
+   * Frees all fds; bytes on their way are lost. Safe at any time.
+   * @returns true when they are free; false when the kernel has not let go of them by then: they are freed once it does.
+   */
+  async close(withinMs = kernelCallMs): Promise<boolean> {
     this.#state = "closed";
     this.#closeFds(this.#ourFds);
     this.#closeFds(this.#childFds);
     const relays = [...this.#relays.values()];
     this.#relays.clear();
     for (const relay of relays) relay.cancel();
-    await Promise.all(relays.map((relay) => relay.closed));
+    const closed = Promise.all([...this.#closings, ...relays.map((relay) => relay.closed)]);
+    return await settlesWithin(closed, withinMs);
   }
 
   #makePipe(stream: Stream): void {
@@ -131,7 +144,7 @@ export class PipeRelay {
     const sink = this.#take("stdin");
     if (sink === undefined) return;
     if (connection === undefined || this.#isDraining) {
-      closeFd(sink);
+      this.#close(sink);
       return;
     }
     // A process that closes its stdin: the host's connection is shut down for reading, which is no error.
@@ -161,7 +174,11 @@ export class PipeRelay {
   }
 
   #closeFds(fds: Map<Stream, number>): void {
-    for (const fd of fds.values()) closeFd(fd);
+    for (const fd of fds.values()) this.#close(fd);
     fds.clear();
+  }
+
+  #close(fd: number): void {
+    this.#closings.push(closeInBackground(fd));
   }
 }

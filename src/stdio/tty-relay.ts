@@ -1,5 +1,6 @@
 import {
   closeFd,
+  closeInBackground,
   duplicateFd,
   openPty,
   type Relay,
@@ -7,9 +8,11 @@ import {
   shutdownSocket,
   startRelay,
 } from "../../native/hvsock/index.ts";
+import { settlesWithin, withDeadline } from "../common/deadline.ts";
 import { AgentError } from "../common/errors.ts";
+import { isSystemError } from "../common/system-error.ts";
 import { type ConnectionSet, closeConnections } from "./connection-set.ts";
-import { drainOutput, endWhenSilent, hostCloseMs, type RelayProgress } from "./drain.ts";
+import { drainOutput, endWhenSilent, hostCloseMs, kernelCallMs, type RelayProgress } from "./drain.ts";
 import type { ChildFds } from "./pipe-relay.ts";
 
 /**
@@ -30,6 +33,8 @@ export class TtyRelay {
   #sharedFd = -1;
   #input: Relay | undefined;
   #output: Relay | undefined;
+  /** The program on the terminal can make the kernel wait. */
+  readonly #closings: Promise<void>[] = [];
 
   /** Owns the descriptor from here. */
   constructor(masterFd: number) {
@@ -52,7 +57,7 @@ export class TtyRelay {
 
   /** Closes the child's end here, once the child has it: only then can the output end. */
   closeChildFds(): void {
-    if (this.#childFd >= 0) closeFd(this.#childFd);
+    if (this.#childFd >= 0) this.#closings.push(closeInBackground(this.#childFd));
     this.#childFd = -1;
   }
 
@@ -111,14 +116,16 @@ export class TtyRelay {
 
   /**
    * Sets the terminal's size; resizing after the end is no error.
-   * @param height rows @param width columns, each 0 to 65535. @throws RangeError
+   * @param height rows @param width columns, each 0 to 65535.
+   * @throws RangeError; AgentError TIMEOUT where a program on the terminal keeps the kernel from it
    */
-  resize(height: number, width: number): void {
+  async resize(height: number, width: number): Promise<void> {
     if (this.#masterFd < 0) return;
     try {
-      setWindowSize(this.#masterFd, height, width);
+      const what = "setting the terminal's size, which a program on it can hold up,";
+      await withDeadline(setWindowSize(this.#masterFd, height, width), what, { timeoutMs: kernelCallMs });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EIO") throw error;
+      if (!isSystemError(error, "EIO")) throw error;
     }
   }
 
@@ -151,18 +158,19 @@ export class TtyRelay {
     return this.#output?.hasEnded === false;
   }
 
-  /** Frees all fds now, settling when they are free; bytes on their way are lost. Safe at any time. */
-  async close(): Promise<void> {
+  /** As PipeRelay.close(). */
+  async close(withinMs = kernelCallMs): Promise<boolean> {
     this.#state = "closed";
     this.closeChildFds();
-    if (this.#masterFd >= 0) closeFd(this.#masterFd);
+    if (this.#masterFd >= 0) this.#closings.push(closeInBackground(this.#masterFd));
     this.#masterFd = -1;
     this.#endSharedInput();
     const relays = [this.#input, this.#output].filter((relay) => relay !== undefined);
     this.#input = undefined;
     this.#output = undefined;
     for (const relay of relays) relay.cancel();
-    await Promise.all(relays.map((relay) => relay.closed));
+    const closed = Promise.all([...this.#closings, ...relays.map((relay) => relay.closed)]);
+    return await settlesWithin(closed, withinMs);
   }
 
   /** Nobody reads it any more, and while output is on its way the connection stays: a host's write would hang. */

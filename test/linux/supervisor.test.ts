@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn as nodeSpawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -9,6 +9,7 @@ import { closeFd, pipe } from "../../native/hvsock/index.ts";
 import { ChildList, scanForChildren } from "../../src/linux/child-pids.ts";
 import { readProcessStatus } from "../../src/linux/proc.ts";
 import { exitCodeOf, Supervisor } from "../../src/linux/supervisor.ts";
+import { leaseOn } from "../native/hvsock/support.ts";
 
 const supervisor = new Supervisor();
 const children = new ChildList();
@@ -88,6 +89,23 @@ test("many orphans are listed", async (t) => {
   for (const pid of pids) process.kill(pid, "SIGKILL");
   await Promise.all(pids.map(untilGone));
   t.same(children.pids(), []);
+});
+
+test("orphans are reaped though a start hangs, whose child's code stays its own", async (t) => {
+  const directory = mkdtempSync(`${tmpdir()}/supervisor-`);
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const program = `${directory}/sh`;
+  copyFileSync("/bin/sh", program);
+  const lease = await leaseOn(t, program);
+  let hasStarted = false;
+  const slow = supervisor.spawn({ ...shell("exit 9"), path: program }).finally(() => {
+    hasStarted = true;
+  });
+  const orphan = await printedPid("(sleep 0.1 >/dev/null & echo $!)");
+  await untilGone(orphan);
+  t.equal(hasStarted, false, "meanwhile");
+  await lease.release();
+  t.same(await (await slow).exited, { code: 9, signal: null });
 });
 
 test("a process left behind is adopted, alive or dead", async (t) => {

@@ -43,7 +43,7 @@ test("keys go in, output comes out, the size is seen", async (t) => {
   const { masterFd, slaveFd } = openPty();
   const { host, set } = hostAndSet("stdin", "stdout");
   const relay = new TtyRelay(masterFd);
-  relay.resize(33, 99);
+  await relay.resize(33, 99);
   relay.start(set);
   const child = await shellOnTerminal(
     slaveFd,
@@ -54,9 +54,9 @@ test("keys go in, output comes out, the size is seen", async (t) => {
   t.same(await exitOf(child), { code: 3, signal: null });
   await relay.drain();
   t.match(await output, /^(words\r\n)?33 99\r\n(words\r\n)?ready\r\n(words\r\n)?got words\r\n$/);
-  relay.resize(1, 1);
+  await relay.resize(1, 1);
   await relay.close();
-  relay.resize(1, 1);
+  await relay.resize(1, 1);
   closeFd(host.stdin);
   t.equal(countFds(), before);
 });
@@ -71,7 +71,7 @@ test("a new size is signalled to the program", async (t) => {
   const socket = new Socket(host.stdout);
   let text = "";
   socket.onData = (bytes) => {
-    if (text === "") relay.resize(40, 120);
+    if (text === "") void relay.resize(40, 120);
     text += bytes;
   };
   socket.resume();
@@ -114,7 +114,7 @@ test("the end of the host's stdin changes nothing for the program", async (t) =>
   const output = receiveText(host.stdout);
   // Long enough for a ^D to do its harm.
   await new Promise((resolve) => setTimeout(resolve, 100));
-  relay.resize(10, 10);
+  await relay.resize(10, 10);
   t.equal(pidfdSendSignal(child.pidfd, 0), true, "the program runs on");
   pidfdSendSignal(child.pidfd, 9);
   await exitOf(child);

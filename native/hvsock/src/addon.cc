@@ -23,13 +23,28 @@ Napi::Error SystemError(Napi::Env env, const char* call, int error) {
   return made;
 }
 
+uint64_t KeepCallback(Napi::Env env, Napi::Function function) {
+  AddonData& data = Data(env);
+  uint64_t id = ++data.last_callback;
+  data.callbacks.emplace(id, Napi::Persistent(function));
+  return id;
+}
+
+Napi::FunctionReference TakeCallback(Napi::Env env, uint64_t id) {
+  AddonData& data = Data(env);
+  auto kept = data.callbacks.find(id);
+  Napi::FunctionReference function = std::move(kept->second);
+  data.callbacks.erase(kept);
+  return function;
+}
+
 void CallBack(Napi::Env env, const Napi::FunctionReference& function, const std::vector<napi_value>& arguments) {
-  try {
-    function.MakeCallback(env.Global(), arguments);
-  } catch (const Napi::Error& thrown) {
-    // No C++ exception may unwind through libuv.
-    napi_fatal_exception(env, thrown.Value());
-  }
+  function.MakeCallback(env.Global(), arguments);
+}
+
+void Uncaught(Napi::Env env, const Napi::Error& thrown) {
+  // Fails where JavaScript may run no more, and there is nobody to tell that.
+  napi_fatal_exception(env, thrown.Value());
 }
 
 bool IsIntegerWithin(double value, int64_t low, int64_t high) {
@@ -103,10 +118,12 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
     data->polls.clear();
     for (SignalWatch* watch : data->signals) watch->Close();
     data->signals.clear();
-    for (uint64_t id : data->relays) RelayEngine::Get().Cancel(id);
+    for (const std::shared_ptr<Relay>& relay : data->relays) RelayEngine::Cancel(relay);
     data->relays.clear();
+    data->callbacks.clear();
     data->loop->Close();
   });
+  ExportBackground(env, exports);
   ExportDescriptors(env, exports);
   ExportPoll(env, exports);
   ExportProcess(env, exports);

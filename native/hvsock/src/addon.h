@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -19,21 +20,34 @@
 // N-API.
 namespace hvsock {
 
+class Relay;
+
 // One per environment (the main thread, each worker).
 struct AddonData {
   std::shared_ptr<MainLoop> loop;
   std::unordered_set<FdPoll*> polls;
   std::unordered_set<SignalWatch*> signals;
-  std::unordered_set<uint64_t> relays;  // ids in the relay engine
+  std::unordered_set<std::shared_ptr<Relay>> relays;
+  // What waits for an answer of another thread. The answer knows the id alone: a reference belongs to its
+  // environment's thread, and may outlive neither.
+  std::unordered_map<uint64_t, Napi::FunctionReference> callbacks;
+  uint64_t last_callback = 0;
 };
 
 AddonData& Data(Napi::Env env);
 
+uint64_t KeepCallback(Napi::Env env, Napi::Function function);
+Napi::FunctionReference TakeCallback(Napi::Env env, uint64_t id);
+
 // A JavaScript Error with `code` ("ENOENT"), `errno` (positive) and `syscall`.
 Napi::Error SystemError(Napi::Env env, const char* call, int error);
 
-// Calls back into JavaScript from the event loop, then runs what that made ready (promises, ticks). An
-// exception that nobody catches there is the process's uncaught exception.
+// What the event loop calls goes through this: no C++ exception may unwind through libuv. One of JavaScript that nobody
+// caught is the process's uncaught exception; in a worker that is being terminated there is nobody to tell.
+template <typename Body>
+void OnLoop(Napi::Env env, Body body);
+
+// Calls back into JavaScript from within OnLoop, then runs what that made ready (promises, ticks).
 void CallBack(Napi::Env env, const Napi::FunctionReference& function, const std::vector<napi_value>& arguments);
 
 bool IsIntegerWithin(double value, int64_t low, int64_t high);
@@ -67,6 +81,18 @@ auto Guard(Napi::Env env, Work work) -> decltype(work()) {
   }
 }
 
+void Uncaught(Napi::Env env, const Napi::Error& thrown);
+
+template <typename Body>
+void OnLoop(Napi::Env env, Body body) {
+  Napi::HandleScope scope(env);
+  try {
+    Guard(env, body);
+  } catch (const Napi::Error& thrown) {
+    Uncaught(env, thrown);
+  }
+}
+
 template <Napi::Value (*implementation)(const Napi::CallbackInfo&)>
 Napi::Value Guarded(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] { return implementation(info); });
@@ -77,6 +103,7 @@ void Export(Napi::Object exports, const char* name) {
   exports.Set(name, Napi::Function::New(exports.Env(), Guarded<implementation>, name));
 }
 
+void ExportBackground(Napi::Env env, Napi::Object exports);
 void ExportDescriptors(Napi::Env env, Napi::Object exports);
 void ExportPoll(Napi::Env env, Napi::Object exports);
 void ExportProcess(Napi::Env env, Napi::Object exports);

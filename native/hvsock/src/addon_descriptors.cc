@@ -51,16 +51,6 @@ Napi::Value NonBlocking(const Info& info) {
   return info.Env().Undefined();
 }
 
-// setWindowSize(fd, rows, columns)
-Napi::Value WindowSize(const Info& info) {
-  constexpr int64_t kMost = std::numeric_limits<unsigned short>::max();
-  int fd = FdArgument(info, 0);
-  auto rows = static_cast<unsigned short>(IntegerArgument(info, 1, "rows", 0, kMost));
-  auto columns = static_cast<unsigned short>(IntegerArgument(info, 2, "columns", 0, kMost));
-  SetWindowSize(fd, rows, columns);
-  return info.Env().Undefined();
-}
-
 // getWindowSize(fd): [rows, columns]
 Napi::Value QueryWindowSize(const Info& info) {
   winsize size = GetWindowSize(FdArgument(info, 0));
@@ -80,7 +70,6 @@ void ExportDescriptors(Napi::Env, Napi::Object exports) {
   Export<CloseFd>(exports, "closeFd");
   Export<DuplicateFd>(exports, "duplicateFd");
   Export<NonBlocking>(exports, "setNonBlocking");
-  Export<WindowSize>(exports, "setWindowSize");
   Export<QueryWindowSize>(exports, "getWindowSize");
 }
 

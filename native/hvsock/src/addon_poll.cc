@@ -52,8 +52,7 @@ class Poll : public Napi::ObjectWrap<Poll> {
 
  private:
   void Happened(Napi::Env env, int events) {
-    Napi::HandleScope scope(env);
-    CallBack(env, callback_, {Napi::Number::New(env, events)});
+    OnLoop(env, [&] { CallBack(env, callback_, {Napi::Number::New(env, events)}); });
   }
 
   Napi::FunctionReference callback_;

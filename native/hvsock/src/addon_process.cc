@@ -43,8 +43,8 @@ std::vector<UniqueFd> DuplicatesArgument(const Info& info, size_t index, const c
   return fds;
 }
 
-// spawn(candidates, args, env, cwd, stdio, newSession, controllingTerminal, noHostSockets, callback)
-// callback(error | null, pid, pidfd)
+// spawn(candidates, args, env, cwd, stdio, newSession, controllingTerminal, noHostSockets, isRuntime, callback)
+// callback(error | null, pid, pidfd). Returns giveUp(), see SpawnHandle.
 Napi::Value SpawnChild(const Info& info) {
   Napi::Env env = info.Env();
   auto request = std::make_unique<SpawnRequest>();
@@ -58,21 +58,33 @@ Napi::Value SpawnChild(const Info& info) {
   request->new_session = BooleanArgument(info, 5, "newSession");
   request->controlling_terminal = BooleanArgument(info, 6, "controllingTerminal");
   request->no_host_sockets = BooleanArgument(info, 7, "noHostSockets");
-  auto callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(FunctionArgument(info, 8, "callback")));
+  request->is_runtime = BooleanArgument(info, 8, "isRuntime");
+  auto handle = std::make_shared<SpawnHandle>();
+  request->handle = handle;
+  Napi::Function give_up = Napi::Function::New(env, [handle](const Info&) { handle->GiveUp(); }, "giveUp");
+  uint64_t callback = KeepCallback(env, FunctionArgument(info, 9, "callback"));
 
   std::shared_ptr<MainLoop> loop = Data(env).loop;
-  SpawnInBackground(std::move(request), loop, [env, loop, callback](SpawnResult result) {
+  auto done = [env, loop, callback](SpawnResult result) {
     loop->Unhold();
-    Napi::HandleScope scope(env);
-    if (result.error != 0) {
-      CallBack(env, *callback, {SystemError(env, result.step, result.error).Value()});
-      return;
-    }
-    CallBack(env, *callback,
-             {env.Null(), Napi::Number::New(env, result.pid), Napi::Number::New(env, result.pidfd.Release())});
-  });
+    OnLoop(env, [&] {
+      Napi::FunctionReference function = TakeCallback(env, callback);
+      if (result.error != 0) {
+        CallBack(env, function, {SystemError(env, result.step, result.error).Value()});
+        return;
+      }
+      CallBack(env, function,
+               {env.Null(), Napi::Number::New(env, result.pid), Napi::Number::New(env, result.pidfd.Release())});
+    });
+  };
+  try {
+    SpawnInBackground(std::move(request), loop, done);
+  } catch (...) {
+    TakeCallback(env, callback);
+    throw;
+  }
   loop->Hold();
-  return env.Undefined();
+  return give_up;
 }
 
 // pidfdOpen(pid): fd
@@ -106,7 +118,7 @@ Napi::Value WaitValue(Napi::Env env, const WaitResult& result) {
 Napi::Value ReapPidfd(const Info& info) { return WaitValue(info.Env(), WaitPidfd(FdArgument(info, 0, "pidfd"))); }
 Napi::Value ReapPid(const Info& info) {
   auto pid = static_cast<pid_t>(IntegerArgument(info, 0, "pid", 1, std::numeric_limits<pid_t>::max()));
-  return WaitValue(info.Env(), WaitPid(pid));
+  return WaitValue(info.Env(), WaitInherited(pid));
 }
 
 }  // namespace

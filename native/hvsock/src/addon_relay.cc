@@ -1,3 +1,4 @@
+#include <functional>
 #include <memory>
 
 #include "addon.h"
@@ -24,6 +25,7 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
     Napi::Env env = info.Env();
     int source = FdArgument(info, 0, "source");
     int sink = OptionalFdArgument(info, 1, "sink");
+    if (source == sink) throw Napi::TypeError::New(env, "source and sink are one descriptor: duplicate it");
     int64_t flags = IntegerArgument(info, 2, "flags", 0, kShutdownSink | kShutdownSource | kDiscardAfterSinkError);
     RelayOptions options;
     options.shutdown_sink = (flags & kShutdownSink) != 0;
@@ -33,14 +35,19 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
     lingers_ = options.linger.count() > 0;
     on_event_ = Napi::Persistent(FunctionArgument(info, 4, "onEvent"));
 
-    status_ = std::make_shared<RelayStatus>();
-    std::shared_ptr<MainLoop> loop = Data(env).loop;
-    auto listener = [this, env, loop](RelayEvent event) { loop->Post([this, env, event] { Happened(env, event); }); };
     Guard(env, [&] {
-      auto relay = std::make_unique<Relay>(UniqueFd(source), UniqueFd(sink), options, status_, std::move(listener));
-      id_ = RelayEngine::Get().Add(std::move(relay));
+      UniqueFd owned_source(source);
+      UniqueFd owned_sink(sink);
+      status_ = std::make_shared<RelayStatus>();
+      relay_ = std::make_shared<Relay>(std::move(owned_source), std::move(owned_sink), options, status_, Listener(env));
+      Data(env).relays.insert(relay_);
+      try {
+        RelayEngine::Add(relay_);
+      } catch (...) {
+        Data(env).relays.erase(relay_);
+        throw;
+      }
     });
-    Data(env).relays.insert(id_);
     Ref();  // until kClosed
     Hold(env, true);
   }
@@ -51,7 +58,7 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
 
   void Cancel(const Info& info) {
     if (has_closed_) return;
-    RelayEngine::Get().Cancel(id_);
+    Guard(info.Env(), [&] { RelayEngine::Cancel(relay_); });
     // Whoever cancels may wait for the descriptors to be closed, which is a moment away.
     is_cancelled_ = true;
     Hold(info.Env(), true);
@@ -62,7 +69,7 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
     DrainOptions options;
     options.idle = std::chrono::milliseconds(IntegerArgument(info, 0, "idleMs", 0, kMostMilliseconds));
     options.limit = std::chrono::milliseconds(IntegerArgument(info, 1, "limitMs", 0, kMostMilliseconds));
-    RelayEngine::Get().Drain(id_, options);
+    if (!has_closed_) Guard(info.Env(), [&] { RelayEngine::Drain(relay_, options); });
   }
 
   void SetKeepsLoopAlive(const Info& info) {
@@ -71,27 +78,49 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
   }
 
  private:
+  // The relay's two pieces of news, made in advance.
+  struct News {
+    MainLoop::Message end;
+    MainLoop::Message closed;
+  };
+
+  std::function<void(RelayEvent)> Listener(Napi::Env env) {
+    auto news = std::make_shared<News>();
+    auto end = std::make_shared<RelayEvent>();
+    news->end = MainLoop::Prepare([this, env, end] { Happened(env, *end); });
+    news->closed = MainLoop::Prepare([this, env] { Happened(env, {RelayEvent::Kind::kClosed}); });
+    return [news, end, loop = Data(env).loop](RelayEvent event) {
+      bool is_end = event.kind == RelayEvent::Kind::kEnd;
+      if (is_end) *end = event;
+      loop->Post(std::move(is_end ? news->end : news->closed));
+    };
+  }
+
   void Happened(Napi::Env env, RelayEvent event) {
-    Napi::HandleScope scope(env);
-    [[maybe_unused]] Napi::Object self = Value();  // keeps this alive through the callback
-    if (event.kind == RelayEvent::Kind::kEnd) {
-      has_ended_ = true;
-      // Only the wait for a peer's close, which may be long, does not keep the process.
-      if (lingers_ && !is_cancelled_) Hold(env, false);
-    }
-    if (event.kind == RelayEvent::Kind::kClosed) {
-      has_closed_ = true;
-      Hold(env, false);
-    }
-    CallBack(env, on_event_,
-             {Napi::Number::New(env, static_cast<int>(event.kind)),
-              Napi::Number::New(env, static_cast<int>(event.reason)), Napi::Number::New(env, event.error)});
-    if (event.kind == RelayEvent::Kind::kClosed) {
-      Data(env).relays.erase(id_);
+    OnLoop(env, [&] {
+      [[maybe_unused]] Napi::Object self = Value();  // keeps this alive through the callback
+      if (event.kind == RelayEvent::Kind::kEnd) {
+        has_ended_ = true;
+        // Only the wait for a peer's close, which may be long, does not keep the process.
+        if (lingers_ && !is_cancelled_) Hold(env, false);
+      } else {
+        has_closed_ = true;
+        Hold(env, false);
+        Data(env).relays.erase(relay_);
+        relay_.reset();
+      }
+      std::vector<napi_value> arguments{Napi::Number::New(env, static_cast<int>(event.kind)),
+                                        Napi::Number::New(env, static_cast<int>(event.reason)),
+                                        Napi::Number::New(env, event.error)};
+      if (!has_closed_) {
+        CallBack(env, on_event_, arguments);
+        return;
+      }
       // The callback knows our owner, and the owner us: kept, the three would keep each other for ever.
-      on_event_.Reset();
+      Napi::FunctionReference last = std::move(on_event_);
       Unref();
-    }
+      CallBack(env, last, arguments);
+    });
   }
 
   void Hold(Napi::Env env, bool on) {
@@ -102,7 +131,7 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
 
   Napi::FunctionReference on_event_;
   std::shared_ptr<RelayStatus> status_;
-  RelayEngine::Id id_ = 0;
+  std::shared_ptr<Relay> relay_;
   bool holds_ = false;
   bool lingers_ = false;
   bool is_cancelled_ = false;

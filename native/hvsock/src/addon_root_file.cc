@@ -13,32 +13,31 @@ Napi::Value ReadFileInRoot(const Napi::CallbackInfo& info) {
   std::string root = TextArgument(info, 0, "root");
   std::string path = TextArgument(info, 1, "path");
   auto maximum = static_cast<size_t>(IntegerArgument(info, 2, "maximum", 0, std::numeric_limits<int>::max()));
-  // Freed on this thread only, or not at all when the loop has closed before the kernel answers.
-  auto* callback = new Napi::FunctionReference(Napi::Persistent(FunctionArgument(info, 3, "callback")));
-  auto* done = new std::function<void(RootFile)>([env, callback](RootFile file) {
-    std::unique_ptr<Napi::FunctionReference> owned(callback);
-    Napi::HandleScope scope(env);
-    bool absent = file.error == ENOENT || file.error == ENOTDIR;
-    if (file.error != 0 && !absent) {
-      CallBack(env, *owned, {SystemError(env, file.call, file.error).Value()});
-      return;
-    }
-    if (absent) {
-      CallBack(env, *owned, {env.Null(), env.Null()});
-      return;
-    }
-    Napi::Object made = Napi::Object::New(env);
-    made.Set("mode", Napi::Number::New(env, file.mode));
-    made.Set("owner", Napi::Number::New(env, file.owner));
-    made.Set("size", Napi::Number::New(env, static_cast<double>(file.size)));
-    made.Set("bytes", Napi::Buffer<char>::Copy(env, file.bytes.data(), file.bytes.size()));
-    CallBack(env, *owned, {env.Null(), made});
-  });
+  uint64_t callback = KeepCallback(env, FunctionArgument(info, 3, "callback"));
+  auto done = [env, callback](RootFile file) {
+    OnLoop(env, [&] {
+      Napi::FunctionReference function = TakeCallback(env, callback);
+      bool absent = file.error == ENOENT || file.error == ENOTDIR;
+      if (file.error != 0 && !absent) {
+        CallBack(env, function, {SystemError(env, file.call, file.error).Value()});
+        return;
+      }
+      if (absent) {
+        CallBack(env, function, {env.Null(), env.Null()});
+        return;
+      }
+      Napi::Object made = Napi::Object::New(env);
+      made.Set("mode", Napi::Number::New(env, file.mode));
+      made.Set("owner", Napi::Number::New(env, file.owner));
+      made.Set("size", Napi::Number::New(env, static_cast<double>(file.size)));
+      made.Set("bytes", Napi::Buffer<char>::Copy(env, file.bytes.data(), file.bytes.size()));
+      CallBack(env, function, {env.Null(), made});
+    });
+  };
   try {
     ReadInRoot(std::move(root), std::move(path), maximum, Data(env).loop, done);
   } catch (...) {
-    delete done;
-    delete callback;
+    TakeCallback(env, callback);
     throw;
   }
   return env.Undefined();

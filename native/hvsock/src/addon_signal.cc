@@ -15,10 +15,8 @@ class Signal : public Napi::ObjectWrap<Signal> {
     int number = static_cast<int>(IntegerArgument(info, 0, "number", 1, SIGRTMAX));
     callback_ = Napi::Persistent(FunctionArgument(info, 1, "callback"));
     try {
-      watch_ = SignalWatch::Open(Data(env).loop->Loop(), number, [this, env] {
-        Napi::HandleScope scope(env);
-        CallBack(env, callback_, {});
-      });
+      watch_ = SignalWatch::Open(Data(env).loop->Loop(), number,
+                                 [this, env] { OnLoop(env, [&] { CallBack(env, callback_, {}); }); });
     } catch (const SystemCallError& failure) {
       throw SystemError(env, failure.Call(), failure.Error());
     }

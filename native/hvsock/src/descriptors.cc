@@ -56,13 +56,6 @@ void SetNonBlocking(int fd, bool on) {
   if (wanted != flags && fcntl(fd, F_SETFL, wanted) == -1) ThrowErrno("fcntl(F_SETFL)");
 }
 
-void SetWindowSize(int fd, unsigned short rows, unsigned short columns) {
-  winsize size{};
-  size.ws_row = rows;
-  size.ws_col = columns;
-  if (ioctl(fd, TIOCSWINSZ, &size) == -1) ThrowErrno("ioctl(TIOCSWINSZ)");
-}
-
 winsize GetWindowSize(int fd) {
   winsize size{};
   if (ioctl(fd, TIOCGWINSZ, &size) == -1) ThrowErrno("ioctl(TIOCGWINSZ)");

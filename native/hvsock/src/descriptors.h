@@ -27,7 +27,6 @@ int SetPipeSize(int fd, int size);
 UniqueFd Duplicate(int fd);
 void SetNonBlocking(int fd, bool on);
 
-void SetWindowSize(int fd, unsigned short rows, unsigned short columns);
 winsize GetWindowSize(int fd);
 
 }  // namespace hvsock

@@ -20,16 +20,22 @@ std::shared_ptr<MainLoop> MainLoop::Open(uv_loop_t* loop) {
   return made;
 }
 
-void MainLoop::Post(Work work) {
+MainLoop::Message MainLoop::Prepare(Work work) {
+  Message message;
+  message.push_back(std::move(work));
+  return message;
+}
+
+void MainLoop::Post(Message message) noexcept {
   std::lock_guard<std::mutex> lock(mutex_);
   if (closed_) return;
-  queue_.push_back(std::move(work));
+  queue_.splice(queue_.end(), message);
   uv_async_send(wake_);
 }
 
 void MainLoop::Run() {
   std::shared_ptr<MainLoop> self = shared_from_this();  // work may close the loop
-  std::vector<Work> batch;
+  std::list<Work> batch;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     batch.swap(queue_);

@@ -12,10 +12,10 @@ namespace {
 // Missing from the C library of Debian 11.
 constexpr auto kPidfd = static_cast<idtype_t>(3);
 
-WaitResult Wait(idtype_t type, id_t id) {
+WaitResult Wait(idtype_t type, id_t id, int whose) {
   siginfo_t info{};
   // __WALL: also children whose exit signal is not SIGCHLD.
-  int result = RetryOnInterrupt([&] { return waitid(type, id, &info, WEXITED | WNOHANG | __WALL); });
+  int result = RetryOnInterrupt([&] { return waitid(type, id, &info, WEXITED | WNOHANG | __WALL | whose); });
   if (result == -1) {
     if (errno == ECHILD) return {WaitOutcome::kNotAChild, {}};
     ThrowErrno("waitid");
@@ -42,7 +42,7 @@ bool PidfdSendSignal(int pidfd, int signal) {
   ThrowErrno("pidfd_send_signal");
 }
 
-WaitResult WaitPidfd(int pidfd) { return Wait(kPidfd, static_cast<id_t>(pidfd)); }
-WaitResult WaitPid(pid_t pid) { return Wait(P_PID, static_cast<id_t>(pid)); }
+WaitResult WaitPidfd(int pidfd) { return Wait(kPidfd, static_cast<id_t>(pidfd), 0); }
+WaitResult WaitInherited(pid_t pid) { return Wait(P_PID, static_cast<id_t>(pid), __WNOTHREAD); }
 
 }  // namespace hvsock

@@ -24,6 +24,8 @@ UniqueFd PidfdOpen(pid_t pid);
 bool PidfdSendSignal(int pidfd, int signal);
 // Reaps; never blocks.
 WaitResult WaitPidfd(int pidfd);
-WaitResult WaitPid(pid_t pid);
+// Reaps a child of the calling thread alone, never blocks. On the main thread these are the orphans that a subreaper
+// inherits (and libuv's children), none that spawn.h started: those are their thread's.
+WaitResult WaitInherited(pid_t pid);
 
 }  // namespace hvsock

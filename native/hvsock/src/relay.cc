@@ -48,10 +48,12 @@ Relay::Relay(UniqueFd source, UniqueFd sink, const RelayOptions& options, std::s
   source_.fd = std::move(source);
   sink_.fd = std::move(sink);
   for (const End* end : {&source_, &sink_}) {
-    if (end->kind != Kind::kOther && end->kind != Kind::kDiscard) SetNonBlocking(end->fd.Get(), true);
+    if (end->kind != Kind::kDiscard) SetNonBlocking(end->fd.Get(), true);
   }
   if (sink_.kind == Kind::kSocket) GrowSendBuffer(sink_.fd.Get());
   may_splice_ = source_.kind == Kind::kPipe || sink_.kind == Kind::kPipe;
+  RelayDeadlines one{{Clock::time_point(), this}};
+  unscheduled = one.extract(one.begin());
 }
 
 Relay::~Relay() = default;
@@ -61,10 +63,14 @@ Relay::Kind Relay::Classify(const UniqueFd& fd) {
   struct stat status;
   if (fstat(fd.Get(), &status) == -1) ThrowErrno("fstat");
   if (S_ISFIFO(status.st_mode)) return Kind::kPipe;
-  if (S_ISSOCK(status.st_mode)) return Kind::kSocket;
+  if (S_ISSOCK(status.st_mode)) {
+    int type = 0;
+    socklen_t length = sizeof(type);
+    if (getsockopt(fd.Get(), SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM) return Kind::kSocket;
+  }
   termios settings;
   if (S_ISCHR(status.st_mode) && tcgetattr(fd.Get(), &settings) == 0) return Kind::kTerminal;
-  return Kind::kOther;
+  throw SystemCallError("relay", EINVAL);
 }
 
 void Relay::Start(RelayEngine* engine) {
@@ -81,9 +87,9 @@ void Relay::Register(End* end, Side side, uint32_t events) {
   event.events = events;
   event.data.u64 = reinterpret_cast<uintptr_t>(this) | (side == Side::kSink ? 1 : 0);
   if (epoll_ctl(engine_->Epoll(), EPOLL_CTL_ADD, end->fd.Get(), &event) == 0) {
-    end->is_registered = end->is_pollable = true;
+    end->is_registered = true;
     end->armed = events;
-  } else if (errno != EPERM) {  // EPERM: a regular file or the like, always ready
+  } else {
     Finish(side == Side::kSource ? EndReason::kSourceError : EndReason::kSinkError, errno);
   }
 }
@@ -102,8 +108,33 @@ void Relay::CloseEnd(End* end) {
   // Closing alone does not unregister while a duplicate of the descriptor lives.
   if (end->is_registered) epoll_ctl(engine_->Epoll(), EPOLL_CTL_DEL, end->fd.Get(), nullptr);
   end->is_registered = false;
-  end->is_pollable = false;
-  end->fd.Reset();
+  if (!end->fd.IsOpen()) return;
+  // A pipe's last descriptor waits for the pipe's lock, a terminal's for those that write to it.
+  engine_->Outside([fd = end->fd.Release()] { return close(fd); });
+}
+
+void Relay::Detach() {
+  for (End* end : {&source_, &sink_}) {
+    end->is_detached = end->is_registered;
+    if (end->is_registered) epoll_ctl(engine_->Epoll(), EPOLL_CTL_DEL, end->fd.Get(), nullptr);
+    end->is_registered = false;
+  }
+}
+
+void Relay::Attach(RelayEngine* engine) {
+  engine_ = engine;
+  for (End* end : {&source_, &sink_}) {
+    if (!end->is_detached) continue;
+    end->is_detached = false;
+    epoll_event event{};
+    event.events = end->armed;
+    event.data.u64 = reinterpret_cast<uintptr_t>(this) | (end == &sink_ ? 1 : 0);
+    if (epoll_ctl(engine_->Epoll(), EPOLL_CTL_ADD, end->fd.Get(), &event) == 0) {
+      end->is_registered = true;
+    } else {
+      lost_watch_ = errno;
+    }
+  }
 }
 
 void Relay::WaitForSource() {
@@ -140,7 +171,10 @@ void Relay::WaitForWhateverBlocks() {
 
 bool Relay::OnEvents(Side side, uint32_t events) {
   if (phase_ == Phase::kLingering) {
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) Close();
+    // Of a source that was shut down here EPOLLRDHUP would tell only that.
+    uint32_t gone = EPOLLHUP | EPOLLERR;
+    if (side == Side::kSink) gone |= EPOLLRDHUP;
+    if ((events & gone) != 0) Close();
     return false;
   }
   if (side == Side::kSource) return wait_ == Wait::kSource;
@@ -186,7 +220,7 @@ Relay::Turn Relay::Run() {
       break;
     }
     Moved moved = may_splice_ ? Splice() : Copy();
-    if (moved == Moved::kSome && source_.is_pollable && pending_.empty()) WaitForSource();
+    if (moved == Moved::kSome && pending_.empty()) WaitForSource();
     if (status_->bytes.load(std::memory_order_relaxed) >= stop) {
       if (wait_ == Wait::kNothing) return Turn::kAgain;
     }
@@ -202,7 +236,7 @@ void Relay::Drain(const DrainOptions& options) {
   last_activity_ = Clock::now();
   int waiting = 0;
   // A source that cannot tell has no backlog to wait for; the idle time covers it.
-  if (ioctl(source_.fd.Get(), FIONREAD, &waiting) == -1) waiting = 0;
+  if (engine_->Outside([&] { return ioctl(source_.fd.Get(), FIONREAD, &waiting); }) == -1) waiting = 0;
   drain_backlog_end_ = status_->bytes.load(std::memory_order_relaxed) + static_cast<uint64_t>(waiting) +
                        (pending_.size() - pending_offset_);
   SetDeadline(last_activity_ + drain_->idle);
@@ -238,9 +272,26 @@ void Relay::Cancel() {
   if (phase_ == Phase::kClosed) return;
   if (phase_ == Phase::kFlowing) {
     phase_ = Phase::kLingering;
-    listener_({RelayEvent::Kind::kEnd, EndReason::kCancelled, 0});
+    TellEnd(EndReason::kCancelled, 0);
   }
   Close();
+}
+
+void Relay::Fail(int error) {
+  lost_watch_ = 0;
+  if (phase_ == Phase::kClosed) return;
+  std::vector<uint8_t>().swap(pending_);
+  if (phase_ == Phase::kFlowing) {
+    phase_ = Phase::kLingering;
+    TellEnd(EndReason::kSourceError, error);
+  }
+  Close();
+}
+
+void Relay::TellEnd(EndReason reason, int error) {
+  if (has_told_end_) return;
+  has_told_end_ = true;
+  listener_({RelayEvent::Kind::kEnd, reason, error});
 }
 
 void Relay::SourceEnded(EndReason reason, int error) {
@@ -280,10 +331,10 @@ void Relay::Finish(EndReason reason, int error) {
     shutdown(sink_.fd.Get(), SHUT_WR);
     lingering = &sink_;
   }
-  for (End* end : {&source_, &sink_}) {
-    if (end != lingering) CloseEnd(end);
-  }
-  listener_({RelayEvent::Kind::kEnd, reason, error});
+  // A pipe that is the sink ends by being closed, so that comes before the news; the source's close tells nobody.
+  if (lingering != &sink_) CloseEnd(&sink_);
+  TellEnd(reason, error);
+  if (lingering != &source_) CloseEnd(&source_);
   if (lingering == nullptr || options_.linger.count() <= 0) {
     Close();
   } else {
@@ -294,7 +345,7 @@ void Relay::Finish(EndReason reason, int error) {
 void Relay::Linger(End* end, Side side) {
   SetDeadline(Clock::now() + options_.linger);
   end->armed = 0;
-  Arm(end, side, EPOLLET | EPOLLRDHUP);
+  Arm(end, side, side == Side::kSource ? EPOLLET : EPOLLET | EPOLLRDHUP);
   if (!end->is_registered) Close();
 }
 

@@ -6,8 +6,11 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "unique_fd.h"
@@ -51,15 +54,20 @@ struct RelayStatus {
 };
 
 class RelayEngine;
+struct RelayCommand;
+class Relay;
+
+using RelayDeadlines = std::set<std::pair<Clock::time_point, Relay*>>;
 
 // One direction from a source to a sink. States: flowing -> (lingering ->) closed; kEnd is told when flowing
-// ends, kClosed when the descriptors are closed. Lives on the engine's thread only.
+// ends, kClosed when the descriptors are closed. Belongs to whichever thread has the engine's lead.
 class Relay {
  public:
   enum class Side { kSource, kSink };
   enum class Turn { kAgain, kWaiting };
 
-  // Owns both descriptors and makes them non-blocking; a sink that is not open discards.
+  // Owns both descriptors and makes them non-blocking; a sink that is not open discards. Throws EINVAL for one that is
+  // no pipe, stream socket or terminal: it could not be made so, or not be waited for.
   Relay(UniqueFd source, UniqueFd sink, const RelayOptions& options, std::shared_ptr<RelayStatus> status,
         std::function<void(RelayEvent)> listener);
   ~Relay();
@@ -72,17 +80,39 @@ class Relay {
   void Drain(const DrainOptions& options);
   void Cancel();
   void OnDeadline(Clock::time_point now);
+  // Ends as after an error of the source, at once.
+  void Fail(int error);
+  // Tells the owner of the end, if it was not told yet.
+  void TellEnd(EndReason reason, int error);
+
+  // Leaves the engine's epoll instance, and comes back to it or to another engine's, which tells what is true by then.
+  void Detach();
+  void Attach(RelayEngine* engine);
+  // errno, when it could not come back.
+  int LostWatch() const { return lost_watch_; }
 
   std::optional<Clock::time_point> Deadline() const { return deadline_; }
   bool IsClosed() const { return phase_ == Phase::kClosed; }
 
-  // The engine's bookkeeping.
+  // The engine's bookkeeping, with the memory that it takes.
+  std::atomic<RelayEngine*> home{nullptr};
+  std::list<std::shared_ptr<Relay>>::iterator place;
+  bool has_left = false;
   bool is_queued = false;
+  std::list<Relay*> unqueued{this};  // what is in the engine's queue while it is queued
+  std::list<Relay*>::iterator turn;
   std::optional<Clock::time_point> scheduled;
+  RelayDeadlines::node_type unscheduled;
+  bool is_away = false;  // its thread is in a system call and has lost the lead
+  Clock::time_point away_since;
+  int times_away = 0;
+  bool holds_up = false;  // is likely to be so again
+  bool was_queued = false;
+  std::list<RelayCommand> postponed;  // until it is back
 
  private:
   enum class Phase { kFlowing, kLingering, kClosed };
-  enum class Kind { kPipe, kSocket, kTerminal, kOther, kDiscard };
+  enum class Kind { kPipe, kSocket, kTerminal, kDiscard };
   enum class Wait { kNothing, kSource, kSink };
   enum class Moved { kSome, kFull, kNothing };  // kFull: there is probably more
 
@@ -90,7 +120,7 @@ class Relay {
     UniqueFd fd;
     Kind kind = Kind::kDiscard;
     bool is_registered = false;
-    bool is_pollable = false;
+    bool is_detached = false;
     uint32_t armed = 0;
   };
 
@@ -104,6 +134,8 @@ class Relay {
   void WaitForWhateverBlocks();
 
   // relay_move.cc
+  template <typename Call>
+  auto Outside(Call call);
   Moved Splice();
   Moved Copy();
   bool FlushPending();
@@ -137,6 +169,8 @@ class Relay {
   EndReason end_reason_ = EndReason::kEof;
   int end_error_ = 0;
   int sink_error_ = 0;  // the sink failed and the rest is discarded
+  int lost_watch_ = 0;
+  bool has_told_end_ = false;
 
   std::optional<DrainOptions> drain_;
   uint64_t drain_backlog_end_ = 0;  // value of the byte counter at which nothing from before the exit is left

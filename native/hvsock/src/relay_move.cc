@@ -19,9 +19,14 @@ bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 }  // namespace
 
+template <typename Call>
+auto Relay::Outside(Call call) {
+  return engine_->Outside([&] { return RetryOnInterrupt(call); });
+}
+
 Relay::Moved Relay::Splice() {
   int sink = sink_.kind == Kind::kDiscard ? engine_->NullFd() : sink_.fd.Get();
-  ssize_t moved = RetryOnInterrupt([&] {
+  ssize_t moved = Outside([&] {
     return splice(source_.fd.Get(), nullptr, sink, nullptr, kSpliceBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   });
   if (moved > 0) {
@@ -44,7 +49,8 @@ Relay::Moved Relay::Splice() {
 }
 
 Relay::Moved Relay::Copy() {
-  ssize_t got = RetryOnInterrupt([&] { return read(source_.fd.Get(), engine_->Buffer(), RelayEngine::kBufferSize); });
+  uint8_t* buffer = RelayEngine::Buffer();
+  ssize_t got = Outside([&] { return read(source_.fd.Get(), buffer, RelayEngine::kBufferSize); });
   if (got == 0) {
     SourceEnded(EndReason::kEof, 0);
     return Moved::kNothing;
@@ -60,10 +66,10 @@ Relay::Moved Relay::Copy() {
     return Moved::kNothing;
   }
   auto length = static_cast<size_t>(got);
-  ssize_t written = WriteSink(engine_->Buffer(), length);
+  ssize_t written = WriteSink(buffer, length);
   if (written < 0) return Moved::kNothing;
   if (static_cast<size_t>(written) < length) {
-    pending_.assign(engine_->Buffer() + written, engine_->Buffer() + length);
+    pending_.assign(buffer + written, buffer + length);
     WaitForSink();
     return Moved::kNothing;
   }
@@ -97,7 +103,7 @@ ssize_t Relay::WriteSink(const uint8_t* data, size_t length) {
   }
   size_t done = 0;
   while (done < length) {
-    ssize_t written = RetryOnInterrupt([&] {
+    ssize_t written = Outside([&] {
       return sink_.kind == Kind::kSocket ? send(sink_.fd.Get(), data + done, length - done, MSG_DONTWAIT | MSG_NOSIGNAL)
                                          : write(sink_.fd.Get(), data + done, length - done);
     });

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "detached_thread.h"
+#include "job_threads.h"
 #include "system_call_error.h"
 #include "unique_fd.h"
 
@@ -65,25 +65,23 @@ void Read(const std::string& rootPath, const std::string& path, size_t maximum, 
 }  // namespace
 
 void ReadInRoot(std::string root, std::string path, size_t maximum, std::shared_ptr<MainLoop> loop,
-                std::function<void(RootFile)>* done) {
-  auto work = [root = std::move(root), path = std::move(path), maximum, loop = std::move(loop), done] {
-    // A copy for std::function, which wants to be able to copy what it holds.
-    auto result = std::make_shared<RootFile>();
+                std::function<void(RootFile)> done) {
+  auto result = std::make_shared<RootFile>();
+  auto message = std::make_shared<MainLoop::Message>(
+      MainLoop::Prepare([result, done = std::move(done)] { done(std::move(*result)); }));
+  auto job = [root = std::move(root), path = std::move(path), maximum, loop = std::move(loop), result, message] {
     try {
       Read(root, path, maximum, *result);
     } catch (const SystemCallError& failure) {
       result->error = failure.Error();
       result->call = failure.Call();
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {
       result->error = ENOMEM;
       result->call = "read";
     }
-    loop->Post([done, result] {
-      (*done)(std::move(*result));
-      delete done;
-    });
+    loop->Post(std::move(*message));
   };
-  StartDetached(std::move(work));
+  JobThreads::Get().Add(JobThreads::Kind::kFile, std::move(job));
 }
 
 }  // namespace hvsock

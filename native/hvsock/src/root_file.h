@@ -21,10 +21,10 @@ struct RootFile {
 };
 
 // Looks at, and reads from, a file of a root file system whose content is not trusted. No link leads out of the
-// root, nothing but a regular file is opened, and a thread of its own does it, so that a file system that does not
-// answer holds up neither the event loop nor what shares a pool of threads. `done` runs on the loop, which is not
-// kept alive for it; it never runs when the kernel never answers.
+// root, nothing but a regular file is opened, and a thread does it that nothing else needs (job_threads.h), so that a
+// file system that does not answer holds up nobody. `done` runs on the loop, which is not kept alive for it; it never
+// runs when the kernel never answers.
 void ReadInRoot(std::string root, std::string path, size_t maximum, std::shared_ptr<MainLoop> loop,
-                std::function<void(RootFile)>* done);
+                std::function<void(RootFile)> done);
 
 }  // namespace hvsock

@@ -5,15 +5,16 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include <condition_variable>
-#include <deque>
-#include <new>
+#include <exception>
 
 #include "detached_thread.h"
 #include "host_socket_filter.h"
+#include "job_threads.h"
+#include "pidfd.h"
 #include "system_call_error.h"
 
 #ifndef CLONE_PIDFD
@@ -25,7 +26,8 @@ namespace {
 
 // 64 KiB, many times what the few frames below need.
 constexpr size_t kStackSize = 64 * 1024;
-constexpr unsigned kCloseRangeCloexec = 1U << 2;
+// FD_SETSIZE, and what the kernel itself begins with.
+constexpr rlim_t kSoftFileLimit = 1024;
 
 // All that the child needs, laid out before the clone: between clone and exec it shares our memory, so it may
 // not allocate, lock, or touch anything that another thread may hold.
@@ -62,6 +64,14 @@ void ResetSignals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+void LimitFiles() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur <= kSoftFileLimit) return;
+  limit.rlim_cur = kSoftFileLimit;
+  // Lowering one's own soft limit is always allowed.
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void PlaceStdio(ChildPlan* plan) {
   // First lift every source out of 0 to 2, so that no dup2 below overwrites a source that is still needed.
   for (int& fd : plan->stdio) {
@@ -93,12 +103,14 @@ int RunChild(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
   const SpawnRequest& request = *plan->request;
   ResetSignals();
+  LimitFiles();
   if (request.new_session && setsid() == -1) Fail(plan, "setsid");
   PlaceStdio(plan);
   if (request.controlling_terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) == -1) Fail(plan, "ioctl(TIOCSCTTY)");
+  // Not left to exec: what follows may hang in a file system that does not answer, and copies of our descriptors would
+  // keep the other ends of pipes and connections from their end all the while. Linux before 5.9 lacks it.
+  syscall(SYS_close_range, 3U, ~0U, 0U);
   if (!request.working_directory.empty() && chdir(request.working_directory.c_str()) == -1) Fail(plan, "chdir");
-  // Ours are all close-on-exec; this is for what a library may have opened without. Linux before 5.11 lacks it.
-  syscall(SYS_close_range, 3U, ~0U, kCloseRangeCloexec);
   if (request.no_host_sockets && InstallHostSocketFilter() == -1) Fail(plan, "prctl(PR_SET_SECCOMP)");
   Execute(plan);
   return 127;
@@ -119,65 +131,32 @@ class Stack {
   void* base_;
 };
 
-struct Job {
-  std::unique_ptr<SpawnRequest> request;
-  std::shared_ptr<MainLoop> loop;
-  std::function<void(SpawnResult)> done;
-};
-
-class SpawnThread {
- public:
-  static SpawnThread& Get() {
-    static auto* instance = new SpawnThread();  // never destroyed: its thread may outlive static destructors
-    return *instance;
-  }
-
-  void Add(Job job) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    jobs_.push_back(std::move(job));
-    wake_.notify_one();
-  }
-
- private:
-  SpawnThread() {
-    StartDetached([this] { Run(); });
-  }
-
-  [[noreturn]] void Run() {
-    pthread_setname_np(pthread_self(), "hvsock-spawn");
-    for (;;) {
-      Job job = Take();
-      auto result = std::make_shared<SpawnResult>();
-      try {
-        *result = Spawn(*job.request);
-      } catch (const SystemCallError& failure) {
-        result->error = failure.Error();
-        result->step = failure.Call();
-      } catch (const std::bad_alloc&) {
-        result->error = ENOMEM;
-        result->step = "spawn";
-      }
-      // The duplicates of the child's descriptors are closed before anyone hears of the child: a reader waits
-      // for the end of file of exactly these.
-      job.request.reset();
-      job.loop->Post([done = std::move(job.done), result] { done(std::move(*result)); });
-    }
-  }
-
-  Job Take() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    wake_.wait(lock, [this] { return !jobs_.empty(); });
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
-    return job;
-  }
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Job> jobs_;
-};
-
 }  // namespace
+
+// While the kernel may write the pidfd, and while it is of use to who gives up.
+struct SpawnUnderWay {
+  explicit SpawnUnderWay(SpawnHandle* handle) : handle(handle) {
+    std::lock_guard<std::mutex> lock(handle->mutex_);
+    if (handle->is_given_up_) throw SystemCallError("clone", ECANCELED);
+  }
+  ~SpawnUnderWay() {
+    std::lock_guard<std::mutex> lock(handle->mutex_);
+    handle->is_over_ = true;
+  }
+  SpawnUnderWay(const SpawnUnderWay&) = delete;
+  SpawnUnderWay& operator=(const SpawnUnderWay&) = delete;
+  int* PidfdAddress() { return reinterpret_cast<int*>(&handle->pidfd_); }
+
+  SpawnHandle* handle;
+};
+
+void SpawnHandle::GiveUp() noexcept {
+  std::lock_guard<std::mutex> lock(mutex_);
+  is_given_up_ = true;
+  int pidfd = pidfd_.load();
+  if (is_over_ || pidfd < 0) return;
+  syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+}
 
 SpawnResult Spawn(const SpawnRequest& request) {
   ChildPlan plan;
@@ -189,14 +168,19 @@ SpawnResult Spawn(const SpawnRequest& request) {
   for (size_t i = 0; i < 3; i++) plan.stdio[i] = request.stdio[i].IsOpen() ? request.stdio[i].Get() : null.Get();
 
   Stack stack;
-  int pidfd = -1;
+  SpawnHandle unshared;
   pid_t pid;
+  int pidfd;
+  int error;
   {
+    SpawnUnderWay under_way(request.handle ? request.handle.get() : &unshared);
     // A signal handler of ours must not run in the child while it shares our memory.
     AllSignalsBlocked blocked;
-    pid = clone(RunChild, stack.Top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+    pid = clone(RunChild, stack.Top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, under_way.PidfdAddress());
+    error = errno;
+    pidfd = *under_way.PidfdAddress();
   }
-  if (pid == -1) ThrowErrno("clone");
+  if (pid == -1) throw SystemCallError("clone", error);
   SpawnResult result;
   result.pidfd.Reset(pidfd);
   if (plan.error != 0) {
@@ -213,7 +197,29 @@ SpawnResult Spawn(const SpawnRequest& request) {
 
 void SpawnInBackground(std::unique_ptr<SpawnRequest> request, std::shared_ptr<MainLoop> loop,
                        std::function<void(SpawnResult)> done) {
-  SpawnThread::Get().Add({std::move(request), std::move(loop), std::move(done)});
+  auto kind = request->is_runtime ? JobThreads::Kind::kRuntime : JobThreads::Kind::kOtherProgram;
+  auto result = std::make_shared<SpawnResult>();
+  auto message = std::make_shared<MainLoop::Message>(
+      MainLoop::Prepare([result, done = std::move(done)] { done(std::move(*result)); }));
+  // std::function wants to be able to copy what it holds.
+  std::shared_ptr<SpawnRequest> shared = std::move(request);
+  auto job = [shared, loop = std::move(loop), result, message]() mutable {
+    try {
+      *result = Spawn(*shared);
+    } catch (const SystemCallError& failure) {
+      result->error = failure.Error();
+      result->step = failure.Call();
+    } catch (const std::exception&) {
+      result->error = ENOMEM;
+      result->step = "spawn";
+    }
+    // The duplicates of the child's descriptors are closed before anyone hears of the child: a reader waits
+    // for the end of file of exactly these.
+    shared.reset();
+    loop->Post(std::move(*message));
+  };
+  shared.reset();
+  JobThreads::Get().Add(kind, std::move(job));
 }
 
 }  // namespace hvsock

@@ -39,7 +39,7 @@ export async function startExternalProcess(
     const streams = tty ?? new PipeRelay();
     relay = streams;
     const { height, width } = command.consoleSize ?? DEFAULT_CONSOLE_SIZE;
-    tty?.resize(height, width);
+    await tty?.resize(height, width);
     const { stdin = null, stdout = null, stderr = null } = streams.childFds;
     const child = await context.supervisor.spawn({
       path: program,
@@ -63,7 +63,9 @@ export async function startExternalProcess(
       },
       signal: (signal) => child.signal(signal),
       delivered: () => streams.delivered(),
-      delete: () => streams.close(),
+      async delete() {
+        await streams.close();
+      },
       tty,
       pipeRelay: streams instanceof PipeRelay ? streams : undefined,
     };

@@ -115,13 +115,13 @@ export class UvmProcess {
     }
   }
 
-  /** @throws AgentError NOT_A_TERMINAL */
-  resize(height: number, width: number): void {
+  /** @throws AgentError NOT_A_TERMINAL, TIMEOUT */
+  async resize(height: number, width: number): Promise<void> {
     if (this.#process === undefined) return;
     if (this.#process.tty === undefined) {
       throw new AgentError("NOT_A_TERMINAL", `process ${this.pid} has no terminal and cannot be resized`);
     }
-    this.#process.tty.resize(height, width);
+    await this.#process.tty.resize(height, width);
   }
 
   /** Frees what the process holds here once it has exited and its host has all of the output, however long that takes. */

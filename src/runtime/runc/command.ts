@@ -88,6 +88,7 @@ export class RuntimeCommand {
         // Its own group: what the deadline kills.
         newSession: true,
         noHostSockets: options.noHostSockets ?? false,
+        isRuntime: true,
       });
       const status = await this.#withDeadline(what, process, options.deadlineMs);
       const said = output === undefined ? "" : readBounded(output, maximumOutput);

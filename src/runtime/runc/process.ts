@@ -1,3 +1,4 @@
+import { AgentError } from "../../common/errors.ts";
 import { exitCodeOf, type SupervisedProcess } from "../../linux/supervisor.ts";
 import type { ConnectionSet } from "../../stdio/connection-set.ts";
 import type { PipeRelay } from "../../stdio/pipe-relay.ts";
@@ -91,8 +92,11 @@ export class RuncProcess implements Process {
   }
 
   async #delete(): Promise<void> {
-    await this.tty?.close();
-    await this.pipeRelay?.close();
+    const isFree = (await (this.tty ?? this.pipeRelay)?.close()) ?? true;
+    if (!isFree) {
+      const why = "a program that has them too holds up the kernel; they are freed once it lets go";
+      this.#onError(`close the streams of process ${this.pid}`, new AgentError("TIMEOUT", why));
+    }
     this.#onDelete?.();
   }
 }

@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { closeFd, receiveFd, setWindowSize } from "../../../native/hvsock/index.ts";
+import { receiveFd } from "../../../native/hvsock/index.ts";
 import { CleanupStack } from "../../common/cleanup.ts";
 import { AgentError } from "../../common/errors.ts";
 import type { StartSubject } from "../../common/start-failure.ts";
@@ -82,7 +82,7 @@ async function startWithPipes(
   cleanups: CleanupStack,
 ): Promise<{ pipeRelay: PipeRelay }> {
   const pipeRelay = new PipeRelay(wantedPipes(options.connections));
-  cleanups.push("close the pipe relay", () => pipeRelay.close());
+  cleanups.push("close the pipe relay", async () => void (await pipeRelay.close()));
   const { stdin = null, stdout = null, stderr = null } = pipeRelay.childFds;
   const { directory, deadlineMs, noHostSockets, starts } = options;
   await options.command.run(options.arguments({ pidFile }), {
@@ -103,29 +103,30 @@ async function startWithTerminal(
 ): Promise<{ tty: TtyRelay }> {
   const { consoleSocket, remove } = chooseSocket(options);
   try {
-    const tty = new TtyRelay(await receiveTerminal(options, pidFile, consoleSocket));
-    cleanups.push("close the terminal relay", () => tty.close());
+    const tty = await receiveTerminal(options, pidFile, consoleSocket);
+    cleanups.push("close the terminal relay", async () => void (await tty.close()));
     return { tty };
   } finally {
     remove();
   }
 }
 
-/** @returns the terminal's descriptor, which is the caller's */
+/** @returns the terminal, which the caller closes */
 async function receiveTerminal(
   options: StartProcessOptions,
   pidFile: string,
   consoleSocket: string,
-): Promise<number> {
+): Promise<TtyRelay> {
   const abandon = new AbortController();
   // Bound before the runtime starts.
-  const received = receiveFd(consoleSocket, { signal: abandon.signal }).then(({ fd }) => {
+  const received = receiveFd(consoleSocket, { signal: abandon.signal }).then(async ({ fd }) => {
     // crun's exec leaves the size to its caller, and does not wait for it: the program may look before.
+    const tty = new TtyRelay(fd);
     try {
-      if (options.consoleSize) setWindowSize(fd, options.consoleSize.height, options.consoleSize.width);
-      return fd;
+      if (options.consoleSize) await tty.resize(options.consoleSize.height, options.consoleSize.width);
+      return tty;
     } catch (error) {
-      closeFd(fd);
+      await tty.close();
       throw error;
     }
   });
@@ -145,7 +146,7 @@ async function receiveTerminal(
     abandon.abort();
     // It may have sent the terminal and failed after that.
     const sent = await received.catch(() => undefined);
-    if (sent !== undefined) closeFd(sent);
+    await sent?.close();
     throw error;
   }
   return await received

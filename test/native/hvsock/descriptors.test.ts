@@ -19,7 +19,7 @@ import {
   socketPair,
   untilWritable,
 } from "../../../native/hvsock/index.ts";
-import { countFds, temporaryDirectory } from "./support.ts";
+import { countFds, patiently, temporaryDirectory } from "./support.ts";
 
 /** O_NONBLOCK and O_CLOEXEC as /proc shows them, in octal. */
 function flagsOf(fd: number): { nonBlocking: boolean; closeOnExec: boolean } {
@@ -90,10 +90,10 @@ test("a pipe grows as far as the kernel lets it", async (t) => {
 
 test("a terminal has the size that it was given", async (t) => {
   const { masterFd, slaveFd } = openPty();
-  setWindowSize(masterFd, 43, 132);
+  await patiently("the size", setWindowSize(masterFd, 43, 132));
   t.same(getWindowSize(slaveFd), { rows: 43, columns: 132 });
-  t.throws(() => setWindowSize(masterFd, 65536, 1), RangeError);
-  t.throws(() => setWindowSize(masterFd, 1, -1), RangeError);
+  await t.rejects(setWindowSize(masterFd, 65536, 1), RangeError);
+  await t.rejects(setWindowSize(masterFd, 1, -1), RangeError);
   const { readFd, writeFd } = pipe();
   t.throws(() => getWindowSize(readFd), { code: "ENOTTY" });
   for (const fd of [masterFd, slaveFd, readFd, writeFd]) closeFd(fd);

@@ -1,4 +1,4 @@
-import { readFileSync, readSync, realpathSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, readlinkSync, readSync, realpathSync } from "node:fs";
 import { test } from "tap";
 import {
   closeFd,
@@ -13,7 +13,16 @@ import {
   spawn,
   waitPidfd,
 } from "../../../native/hvsock/index.ts";
-import { countFds, eventually, exitOf, receiveText, shell, temporaryDirectory } from "./support.ts";
+import {
+  countFds,
+  countThreads,
+  eventually,
+  exitOf,
+  leaseOn,
+  receiveText,
+  shell,
+  temporaryDirectory,
+} from "./support.ts";
 
 /** Runs a program to its end and gives what it wrote to stdout. */
 async function outputOf(
@@ -56,6 +65,53 @@ test("the program is searched in the child's PATH, as execvp does", async (t) =>
   });
   const missing = await spawn({ path: "sh", env: ["PATH=/nowhere:/also-nowhere"] }).catch((error) => error);
   t.match(missing, { code: "SPAWN_FAILED", cause: { code: "ENOENT", syscall: "execve" } });
+});
+
+test("the child's limit of open files is not what Node raised ours to", async (t) => {
+  const limits = await outputOf({ path: "sh", args: ["sh", "-c", "ulimit -Sn; ulimit -Hn"] });
+  const [soft, hard] = limits.text.trim().split("\n").map(Number);
+  const own = readFileSync("/proc/self/limits", "utf8").match(/^Max open files +(\d+) +(\d+)/m);
+  t.equal(soft, 1024);
+  t.equal(hard, Number(own?.[2]));
+  t.ok(Number(own?.[1]) > 1024, "Node has raised its own");
+});
+
+function holdsPidfd(): boolean {
+  return readdirSync("/proc/self/fd").some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[pidfd]";
+    } catch {
+      return false; // that of the listing itself
+    }
+  });
+}
+
+test("a start that hangs before its program runs holds up no other, and is given up in time", async (t) => {
+  await exitOf(await spawn({ path: "/bin/true" }));
+  const threads = countThreads();
+  const program = `${temporaryDirectory(t)}/true`;
+  copyFileSync("/bin/true", program);
+  const lease = await leaseOn(t, program);
+  let hasStarted = false;
+  const slow = spawn({ path: program, isRuntime: true }).finally(() => {
+    hasStarted = true;
+  });
+  const late = spawn({ path: program, timeoutMs: 1 });
+  const seen = { code: "SPAWN_FAILED", cause: { code: "TIMEOUT", message: /1 ms.*file system/ } };
+  await t.rejects(late, seen, "the default is 30 s");
+  const others = [{ isRuntime: true }, {}, { isRuntime: true }, {}].map(async (kind) =>
+    exitOf(await spawn({ path: "/bin/true", ...kind })),
+  );
+  t.same(await Promise.all(others), Array(4).fill({ code: 0, signal: null }));
+  t.equal(hasStarted, false, "while it hangs");
+  await lease.release();
+  t.same(await exitOf(await slow), { code: 0, signal: null }, "once the file system answers, it runs");
+  await eventually("the one that was given up is buried", () => !holdsPidfd());
+  t.ok(countThreads() <= threads + 2, "threads are kept for the next, not made anew each time");
+  const children = readdirSync("/proc/self/task").map((task) =>
+    readFileSync(`/proc/self/task/${task}/children`, "utf8").trim(),
+  );
+  t.equal(children.join(""), "", "no child is left, dead or alive");
 });
 
 test("signals are at their defaults and unblocked in the child", async (t) => {
@@ -149,9 +205,12 @@ test("a signal reaches the living and reports the dead, reaped or not", async (t
   const zombie = await shell("exit 3", [null, null, null]);
   await eventually("it is a zombie", () => readFileSync(`/proc/${zombie.pid}/stat`, "utf8").includes(") Z"));
   t.equal(pidfdSendSignal(zombie.pidfd, 9), false, "a zombie is dead");
-  t.same(reapOrphan(zombie.pid), { state: "exited", code: 3, signal: null });
-  t.same(reapOrphan(zombie.pid), { state: "not-a-child" });
-  closeFd(zombie.pidfd);
+  t.same(
+    reapOrphan(zombie.pid),
+    { state: "not-a-child" },
+    "nor an orphan, whose code another reaper may take",
+  );
+  t.same(await exitOf(zombie), { code: 3, signal: null });
 });
 
 test("the end of a process that is not our child is seen, its code is not", async (t) => {

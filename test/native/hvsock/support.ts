@@ -1,10 +1,14 @@
 /** What the tests of sockets, relays and transports share. */
+import { spawn as nodeSpawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   closeFd,
+  pidfdOpen,
+  pidfdSendSignal,
   pipe,
   Socket,
   type SpawnedProcess,
@@ -15,6 +19,7 @@ import {
   startRelay,
   waitPidfd,
 } from "../../../native/hvsock/index.ts";
+import { compileProgram } from "../../helpers/c-program.ts";
 
 /** Anything that waits this long has failed. */
 export const patienceMs = 60_000;
@@ -127,6 +132,71 @@ export function shell(script: string, stdio: Stdio, ...args: string[]): Promise<
   return spawn({ path: "/bin/sh", args: ["sh", "-c", script, "sh", ...args], stdio });
 }
 
+const LEASE = `
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+sys.stdin.read()`;
+
+/**
+ * Makes whoever opens or executes a file wait in the kernel, as behind a share whose server does not answer: at most
+ * 45 s, and less when it is killed.
+ */
+export async function leaseOn(
+  t: { teardown(handler: () => void): void },
+  path: string,
+): Promise<{ release(): Promise<void> }> {
+  const holder = nodeSpawn("python3", ["-c", LEASE, path], { stdio: ["pipe", "pipe", "inherit"] });
+  t.teardown(() => void holder.kill("SIGKILL"));
+  await once(holder.stdout, "data");
+  return {
+    release: async () => {
+      holder.stdin.end();
+      holder.stdout.resume();
+      await once(holder, "close");
+    },
+  };
+}
+
+export interface StuckWriter {
+  /** The reading end of the pipe, on which every call but poll(2) now sleeps in the kernel. */
+  readonly source: number;
+  /** Lets the write go on; the program ends with 0. */
+  release(): void;
+  readonly child: SpawnedProcess;
+}
+
+/** A program that hangs in a write of 4096 zeros to a pipe, with the kernel's lock on it; `before` is in the pipe. */
+export async function stuckWriter(
+  t: { teardown(handler: () => void): void },
+  before: string,
+  { source, processEnd } = outputPipe(),
+): Promise<StuckWriter> {
+  const [errors, theirErrors] = socketPair();
+  const [input, theirInput] = socketPair();
+  const child = await spawn({
+    path: compileProgram("stuck-writer"),
+    args: ["stuck-writer", before],
+    stdio: [theirInput, processEnd, theirErrors],
+  });
+  const kill = pidfdOpen(child.pid);
+  t.teardown(() => {
+    pidfdSendSignal(kill, 9);
+    for (const fd of [kill, input]) closeFd(fd);
+  });
+  for (const fd of [theirInput, theirErrors, processEnd]) closeFd(fd);
+  const socket = new Socket(errors);
+  const said = new Promise<string>((resolve) => {
+    socket.onData = (bytes) => resolve(bytes.toString());
+  });
+  socket.resume();
+  const word = await patiently("the program's word", said);
+  socket.close();
+  if (word !== "stuck\n") throw new Error(`the program said ${word}`);
+  return { source, child, release: () => void writeSync(input, "x") };
+}
+
 /** Waits for a process and frees its pidfd. */
 export async function exitOf(child: SpawnedProcess): Promise<{ code: number | null; signal: number | null }> {
   try {
@@ -146,7 +216,7 @@ export function statusKiB(field: string): number {
 
 export const mebibyte = 1024 * 1024;
 
-/** The engine keeps three fds of its own from the first relay on: start it before fds are counted. */
+/** The engine keeps three fds of its own, and two threads, from the first relay on: start it before they are counted. */
 export async function startRelayEngine(): Promise<void> {
   const { readFd, writeFd } = pipe();
   closeFd(writeFd);

@@ -2,16 +2,18 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { test } from "tap";
+import { type Test, test } from "tap";
 import { detectCgroupLayout } from "../../../src/linux/cgroups/layout.ts";
 
 const addon = new URL("../../../native/hvsock/index.ts", import.meta.url).href;
 
 /** Tries each thing that begins with a thread, first without room for one; told as JSON. */
 const PROGRAM = `
-import { closeFd, pipe, readInRoot, spawn, startRelay, waitPidfd } from ${JSON.stringify(addon)};
+import { closeFd, pipe, readInRoot, spawn, startRelay, startThreads, waitPidfd } from ${JSON.stringify(addon)};
 import { once } from "node:events";
-const { readdirSync } = await import("node:fs");
+const { readdirSync, promises } = await import("node:fs");
+const isPrepared = process.argv[1] === "prepared";
+if (isPrepared) startThreads();
 const attempts = {
   spawn: async () => {
     const { pid, pidfd } = await spawn({ path: "/bin/true" });
@@ -28,6 +30,7 @@ const attempts = {
     }
   },
   file: async () => (await readInRoot("/", "etc/passwd", 1 << 20)).size > 0,
+  ...(isPrepared && { node: async () => (await promises.stat("/")).isDirectory() }),
 };
 const tryAll = async () => {
   const told = {};
@@ -54,7 +57,8 @@ console.log(JSON.stringify(await tryAll()));
 process.exit(0);
 `;
 
-test("no thread can be made: an error each time, nothing is left, and the next attempt works", async (t) => {
+/** The program in a control group of its own, as far as "ready", and then with room for no other thread. */
+async function withoutThreads(t: Test, ...args: string[]) {
   const layout = detectCgroupLayout();
   const mount =
     layout.mounts.find(({ controllers }) => controllers.includes("pids")) ??
@@ -62,11 +66,12 @@ test("no thread can be made: an error each time, nothing is left, and the next a
   if (mount === undefined) throw new Error("this machine has no pids controller");
   const cgroup = `${mount.mountPoint}/hvsock-test-${process.pid}`;
   mkdirSync(cgroup);
-  const child = spawn(process.execPath, ["--input-type=module", "-e", PROGRAM], {
+  const child = spawn(process.execPath, ["--input-type=module", "-e", PROGRAM, ...args], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   t.teardown(async () => {
-    if (child.exitCode === null && child.kill("SIGKILL")) await once(child, "exit");
+    if (child.exitCode === null && child.signalCode === null && child.kill("SIGKILL"))
+      await once(child, "exit");
     rmdirSync(cgroup);
   });
   const lines = child.stdout.setEncoding("utf8")[Symbol.asyncIterator]();
@@ -75,6 +80,11 @@ test("no thread can be made: an error each time, nothing is left, and the next a
   writeFileSync(`${cgroup}/cgroup.procs`, String(child.pid));
   if (!existsSync(`${cgroup}/pids.max`)) throw new Error(`${cgroup} has no pids.max`);
   writeFileSync(`${cgroup}/pids.max`, readFileSync(`${cgroup}/pids.current`, "utf8").trim());
+  return { child, next, cgroup };
+}
+
+test("no thread can be made: an error each time, nothing is left, and the next attempt works", async (t) => {
+  const { child, next, cgroup } = await withoutThreads(t);
   child.stdin.write("go\n");
   t.same(await next(), { spawn: "SPAWN_FAILED EAGAIN", relay: "EAGAIN", file: "EAGAIN", left: 0 });
   child.kill("SIGUSR2");
@@ -82,6 +92,17 @@ test("no thread can be made: an error each time, nothing is left, and the next a
   writeFileSync(`${cgroup}/pids.max`, "max");
   child.stdin.write("go\n");
   t.same(await next(), { spawn: true, relay: true, file: true });
+  await once(child, "exit");
+});
+
+test("threads that were made in time: what needs no new process goes on without room for one more", async (t) => {
+  const { child, next, cgroup } = await withoutThreads(t, "prepared");
+  child.stdin.write("go\n");
+  // A new process takes room, too; the thread that makes it is there.
+  t.same(await next(), { spawn: "SPAWN_FAILED EAGAIN", relay: true, file: true, node: true, left: 0 });
+  writeFileSync(`${cgroup}/pids.max`, "max");
+  child.stdin.write("go\n");
+  t.same(await next(), { spawn: true, relay: true, file: true, node: true });
   await once(child, "exit");
 });
 

@@ -67,12 +67,12 @@ export const lifecycle: Record<string, Member> = {
     });
     const { tty } = container.getInitProcess();
     await host.stdout.until("11 33");
-    tty?.resize(50, 100);
+    await tty?.resize(50, 100);
     host.stdin.write("this\n");
     t.equal(await container.getInitProcess().wait(), 0);
     t.match(await host.stdout.all(), /^11 33\r\n(this\r\n)?50 100\r\ngot this\r\n$/);
     await container.delete();
-    tty?.resize(1, 1);
+    await tty?.resize(1, 1);
   },
 
   async "the working directory is made, and never outside the root"(t, context) {

@@ -48,8 +48,8 @@ export const signalProcess: Handler<"SignalProcess"> = (context, request) => {
   return {};
 };
 
-export const resizeConsole: Handler<"ResizeConsole"> = (context, request) => {
-  processOf(context, request).resize(request.Height, request.Width);
+export const resizeConsole: Handler<"ResizeConsole"> = async (context, request) => {
+  await processOf(context, request).resize(request.Height, request.Width);
   return {};
 };
 

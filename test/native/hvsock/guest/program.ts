@@ -159,7 +159,7 @@ const checks: Record<string, () => Promise<void>> = {
     const { set, host } = await dial("stdin", "stdout");
     const { masterFd, slaveFd } = openPty();
     const relay = new TtyRelay(masterFd);
-    relay.resize(30, 90);
+    await relay.resize(30, 90);
     relay.start(set);
     const child = await spawn({
       path: "sh",
