@@ -2,10 +2,10 @@ import { AgentError } from "../../src/common/errors.ts";
 import { binding, type NativeRelay } from "./binding.ts";
 
 export interface RelayOptions {
-  /** A descriptor to read: a pipe, a stream socket or a terminal's master. The relay owns it from here. */
+  /** A descriptor to read: a pipe, a stream socket or a terminal. The relay owns it from here. */
   readonly source: number;
   /**
-   * A descriptor to write, which the relay owns from here, or "discard". A descriptor that two relays need (one
+   * A descriptor to write, likewise, which the relay owns from here, or "discard". A descriptor that two relays need (one
    * socket or one terminal used both ways) is duplicated first: each owns its own.
    */
   readonly sink: number | "discard";
@@ -28,7 +28,7 @@ export interface RelayOptions {
  * - eof: the source ended and everything was handed over
  * - drained: as eof, but ended by drain() since the source was silent
  * - cancelled: by cancel()
- * - source-error, sink-error: see `code`
+ * - source-error, sink-error: see `code`; memory that lacked is a source-error with ENOMEM
  */
 export type RelayEndReason = "eof" | "cancelled" | "source-error" | "sink-error" | "drained";
 
@@ -49,10 +49,11 @@ export const defaultDrainIdleMs = 500;
 export const defaultDrainLimitMs = 5_000;
 
 /**
- * Starts to move bytes one way, off the event loop, within the kernel where one end is a pipe. One thread
+ * Starts to move bytes one way, off the event loop, within the kernel where one end is a pipe. One loop
  * serves all relays; a sink that does not read stops the source and nothing is buffered for it.
  *
- * @throws Error with code EBADF; the descriptors are closed then.
+ * @throws Error with code EBADF, EINVAL (no pipe, stream socket or terminal), EAGAIN (no thread), EMFILE; the descriptors
+ *   are closed then. TypeError, RangeError for what is no descriptor, or one for both ends; nothing is closed then.
  */
 export function startRelay(options: RelayOptions): Relay {
   return new Relay(options);

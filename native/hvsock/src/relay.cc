@@ -18,6 +18,8 @@ namespace {
 
 // Bytes one relay may move before the others get their turn.
 constexpr size_t kTurnBytes = 1024 * 1024;
+// More than a socket's buffers hold.
+constexpr size_t kMostDiscarded = 4 * 1024 * 1024;
 // The kernel does not always wake a pseudo-terminal's writer when its reader has made room, so a blocked one
 // is looked at again after this while.
 constexpr auto kTerminalRecheck = std::chrono::milliseconds(20);
@@ -325,6 +327,7 @@ void Relay::Finish(EndReason reason, int error) {
   if (reason == EndReason::kSinkError) {
     if (options_.shutdown_source && source_.kind == Kind::kSocket) {
       shutdown(source_.fd.Get(), SHUT_RD);
+      DiscardSource();
       lingering = &source_;
     }
   } else if (options_.shutdown_sink && sink_.kind == Kind::kSocket) {
@@ -339,6 +342,15 @@ void Relay::Finish(EndReason reason, int error) {
     Close();
   } else {
     Linger(lingering, lingering == &source_ ? Side::kSource : Side::kSink);
+  }
+}
+
+// What came before the peer was told, and nobody wants: left there, a peer that waits for room would wait on, and our
+// close would be a reset.
+void Relay::DiscardSource() {
+  char discarded[16 * 1024];
+  for (size_t left = kMostDiscarded; left > 0; left -= sizeof(discarded)) {
+    if (recv(source_.fd.Get(), discarded, sizeof(discarded), MSG_DONTWAIT) <= 0) return;
   }
 }
 

@@ -147,6 +147,7 @@ class Relay {
   void SourceEnded(EndReason reason, int error);
   void SinkFailed(int error);
   void Finish(EndReason reason, int error);
+  void DiscardSource();
   void Linger(End* end, Side side);
   void Close();
   void SetDeadline(Clock::time_point when) { deadline_ = when; }

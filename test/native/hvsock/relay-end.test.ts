@@ -1,4 +1,4 @@
-import { readSync, writeSync } from "node:fs";
+import { openSync, readSync, writeSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { test } from "tap";
 import {
@@ -73,6 +73,13 @@ test("a process that closes its stdin: the host's writes fail, and nothing else 
   closeFd(readFd);
   t.match(await relay.ended, { reason: "sink-error", code: "EPIPE" }, "though the host sends nothing");
   t.throws(() => writeSync(host, "x"), { code: "EPIPE" });
+  let isClosed = false;
+  void relay.closed.then(() => {
+    isClosed = true;
+  });
+  // A relay that comes and goes has taken the engine past whatever this one had to hear of.
+  await startRelayEngine();
+  t.equal(isClosed, false, "the host has not closed");
   closeFd(host);
   await patiently("the relay's close after its peer's", relay.closed);
 });
@@ -219,7 +226,18 @@ test("fds that are none are refused without a leak", async (t) => {
   t.throws(() => startRelay({ source: 999_999, sink: writeFd }), { code: "EBADF" });
   t.throws(() => closeFd(writeFd), { code: "EBADF" }, "it was owned, so it is closed");
   t.throws(() => startRelay({ source: -1, sink: "discard" }), RangeError);
+  t.throws(() => startRelay({ source: readFd, sink: readFd }), { name: "TypeError", message: /duplicate/ });
   closeFd(readFd);
+  t.equal(countFds(), before);
+});
+
+test("what a relay could not wait for is refused", async (t) => {
+  const before = countFds();
+  for (const path of ["/etc/passwd", "/dev/zero", "/"]) {
+    const { readFd, writeFd } = pipe();
+    t.throws(() => startRelay({ source: openSync(path, "r"), sink: writeFd }), { code: "EINVAL" }, path);
+    closeFd(readFd);
+  }
   t.equal(countFds(), before);
 });
 
