@@ -61,6 +61,13 @@ const FIGURES: readonly Figure[] = [
   { says: "500 ms without bytes", value: 500, source: drain, name: "drainIdleMs" },
   { says: "5 s without progress", value: 5000, source: drain, name: "drainStallMs" },
   { says: "at most 5 s for the host to close", value: 5000, source: drain, name: "hostCloseMs" },
+  {
+    says: "given up\nafter 30 s",
+    value: 30_000,
+    source: "native/hvsock/process.ts",
+    name: "defaultSpawnTimeoutMs",
+  },
+  { says: "looked twice, 50 ms apart", value: 50, source: "native/hvsock/src/lead_threads.cc", name: "kLookMs" },
   { says: "is waited for (10 s)", value: 10_000, source: init("root.c"), name: "DEVICE_MS" },
   { says: "(after 10 s as any", value: 10, source: init("harden.c"), name: "PATIENCE_SECONDS" },
   { says: "(2 s at most)", value: 2000, source: init("entropy.c"), name: "DEADLINE_MS" },

@@ -17,7 +17,7 @@ namespace hvsock {
 namespace {
 
 // A call that is seen twice, one look after the other, hangs: the others wait for it no longer than two looks.
-constexpr auto kLook = std::chrono::milliseconds(50);
+constexpr int kLookMs = 50;
 // So many looks at a loop that rests, then no more until it goes on.
 constexpr int kLooksAtRest = 20;
 
@@ -110,7 +110,7 @@ void LeadThreads::Watch() noexcept {
   uint64_t seen = word_.load();
   int looks_at_rest = 0;
   for (;;) {
-    watcher_.wait_for(lock, kLook);
+    watcher_.wait_for(lock, std::chrono::milliseconds(kLookMs));
     uint64_t now = word_.load();
     bool same = now == seen;
     seen = now;
