@@ -67,7 +67,12 @@ const FIGURES: readonly Figure[] = [
     source: "native/hvsock/process.ts",
     name: "defaultSpawnTimeoutMs",
   },
-  { says: "looked twice, 50 ms apart", value: 50, source: "native/hvsock/src/lead_threads.cc", name: "kLookMs" },
+  {
+    says: "looked twice, 50 ms apart",
+    value: 50,
+    source: "native/hvsock/src/lead_threads.cc",
+    name: "kLookMs",
+  },
   { says: "is waited for (10 s)", value: 10_000, source: init("root.c"), name: "DEVICE_MS" },
   { says: "(after 10 s as any", value: 10, source: init("harden.c"), name: "PATIENCE_SECONDS" },
   { says: "(2 s at most)", value: 2000, source: init("entropy.c"), name: "DEADLINE_MS" },
