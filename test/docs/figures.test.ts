@@ -62,7 +62,7 @@ const FIGURES: readonly Figure[] = [
   { says: "5 s without progress", value: 5000, source: drain, name: "drainStallMs" },
   { says: "at most 5 s for the host to close", value: 5000, source: drain, name: "hostCloseMs" },
   {
-    says: "given up\nafter 30 s",
+    says: "given up after 30 s",
     value: 30_000,
     source: "native/hvsock/process.ts",
     name: "defaultSpawnTimeoutMs",
