@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, watch } from "node:fs";
 import fc from "fast-check";
 import { silentLogger } from "../../../src/common/log.ts";
 import { Bridge } from "../../../src/gcs/bridge/bridge.ts";
@@ -210,7 +210,15 @@ const WARMING: Input = {
   outcomes: [],
 };
 
-const descriptors = () => readdirSync("/proc/self/fd").length;
+/** What each open descriptor is, but for the one that looks. */
+const descriptors = () =>
+  readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [`${fd} ${readlinkSync(`/proc/self/fd/${fd}`)}`];
+    } catch {
+      return [];
+    }
+  });
 const mounts = () => readFileSync("/proc/self/mountinfo", "utf8").split("\n").length;
 /** Not directories: those that two containers share are the first one's, and stay when that is gone before the other. */
 const files = () =>
@@ -225,6 +233,8 @@ export const handlers = property<Input>({
     if (supervisor === undefined) {
       hasten();
       supervisor = new Supervisor();
+      // Node keeps what it once needed to watch a directory.
+      watch("/dev").close();
       await live(WARMING, supervisor);
     }
     // What one input left is not the next one's fault.
@@ -234,8 +244,8 @@ export const handlers = property<Input>({
     const before = { descriptors: descriptors(), mounts: mounts() };
     await live(input, supervisor);
     await settle(
-      () => descriptors() <= before.descriptors,
-      () => `${descriptors()} descriptors after ${before.descriptors}`,
+      () => descriptors().length <= before.descriptors.length,
+      () => `descriptors are left: ${descriptors().join(", ")} after ${before.descriptors.join(", ")}`,
     );
     hold(
       mounts() === before.mounts,
