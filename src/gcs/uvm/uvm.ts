@@ -68,6 +68,8 @@ export class Uvm {
   readonly #containers = new Map<string, UvmContainer | "creating">();
   /** Creations under way: close() waits for them, so that what they make is deleted, too. */
   readonly #creating = new Set<Promise<UvmContainer>>();
+  /** Processes outside containers that are being started, likewise. */
+  readonly #executing = new Set<Promise<number>>();
   #isClosing = false;
   #unifiedCgroups: boolean | undefined;
   /** Processes outside any container. */
@@ -260,6 +262,18 @@ export class Uvm {
 
   /** Runs a process outside any container. @returns its pid. @throws AgentError SPAWN_FAILED, DIAL_FAILED */
   async executeOutside(command: ExternalCommand, ports: StdioPorts): Promise<number> {
+    if (this.#isClosing)
+      throw new AgentError("INVALID_STATE", "no process is started any more: the agent is ending");
+    const executing = this.#executeOutside(command, ports);
+    this.#executing.add(executing);
+    try {
+      return await executing;
+    } finally {
+      this.#executing.delete(executing);
+    }
+  }
+
+  async #executeOutside(command: ExternalCommand, ports: StdioPorts): Promise<number> {
     const { supervisor, transport, log } = this.#options;
     const { startExternalProcess } = await import("./external-process.ts");
     const process = new UvmProcess(await startExternalProcess(command, { supervisor, transport, ports }));
@@ -311,6 +325,7 @@ export class Uvm {
   async close(): Promise<void> {
     const { log } = this.#options;
     this.#isClosing = true;
+    await Promise.allSettled(this.#executing);
     for (const process of this.processes.running) {
       try {
         process.signal(9);

@@ -242,19 +242,23 @@ export class FakeTransport implements Transport {
   readonly name = "fake";
   readonly #fate: Fate;
   readonly #ends: number[] = [];
+  #isClosed = false;
 
   constructor(fate: Fate) {
     this.#fate = fate;
   }
 
   async dial(port: number): Promise<Connection> {
-    if (this.#fate.next() % 5 === 4) throw new AgentError("DIAL_FAILED", `port ${port} is not there`);
+    if (this.#isClosed || this.#fate.next() % 5 === 4)
+      throw new AgentError("DIAL_FAILED", `port ${port} is not there`);
     const [theirs, ours] = socketPair();
     this.#ends.push(ours);
     return new SocketConnection(theirs);
   }
 
+  /** From here on nobody listens. */
   close(): void {
+    this.#isClosed = true;
     for (const fd of this.#ends.splice(0)) closeFd(fd);
   }
 }

@@ -146,8 +146,9 @@ function bodyOf(step: RequestStep, host: FakeHost): string {
   if (step.name === "ExecuteProcess") {
     const process = step.process % 2 === 0 ? undefined : { args: ["/bin/true"], cwd: "/", terminal: false };
     body = withField(body, ["Settings", "ProcessParameters", "OciProcess"], process);
+    const program = step.process % 4 < 2 ? ["/bin/true"] : ["/bin/sleep", "60"];
     if (id === UVM_CONTAINER_ID)
-      body = withField(body, ["Settings", "ProcessParameters", "CommandArgs"], ["/bin/true"]);
+      body = withField(body, ["Settings", "ProcessParameters", "CommandArgs"], program);
   }
   return editText(toWire(editFields(body, step.fields)), step.text);
 }
@@ -301,6 +302,12 @@ async function live(input: Input, supervisor: Supervisor): Promise<void> {
   await settle(
     () => isClosed,
     () => "the utility VM's state did not close",
+  );
+  // Who is still being started may not live on, either.
+  for (let turns = 0; turns < 50; turns++) await turn();
+  await settle(
+    () => [...uvm.processes.running].length === 0,
+    () => "a process of the utility VM has outlived its agent",
   );
   await turn();
   host.check();
