@@ -32,6 +32,8 @@ using hvsock::UniqueFd;
 namespace {
 
 constexpr size_t kRelays = 3;
+// Of the second engine, which begins with the first relay that held others up: on a busy machine any may seem to.
+constexpr int kEngineDescriptors = 3;
 constexpr auto kPatience = std::chrono::seconds(15);
 
 uint8_t ByteAt(size_t at) { return static_cast<uint8_t>(at % 251); }
@@ -42,7 +44,7 @@ std::condition_variable changed;
 // What both sides of one relay do and have seen.
 struct Case {
     UniqueFd writer, reader;  // the peers' ends
-    RelayEngine::Id id = 0;
+    std::shared_ptr<Relay> relay;
     std::shared_ptr<RelayStatus> status = std::make_shared<RelayStatus>();
     size_t written = 0, read = 0;
     bool is_discarded = false;
@@ -66,7 +68,7 @@ std::pair<UniqueFd, UniqueFd> MakeSockets() {
 }
 
 void Begin(Case *one, input *input) {
-    if (one->id != 0) return;
+    if (one->relay) return;
     uint8_t kinds = take8(input);
     RelayOptions options;
     uint8_t flags = take8(input);
@@ -97,8 +99,9 @@ void Begin(Case *one, input *input) {
         HOLD(one->ends == 1 && one->closes <= 1, "%d ends and %d closes are told", one->ends, one->closes);
         changed.notify_all();
     };
-    one->id = RelayEngine::Get().Add(
-        std::make_unique<Relay>(std::move(source), std::move(sink), options, one->status, std::move(listener)));
+    one->relay =
+        std::make_shared<Relay>(std::move(source), std::move(sink), options, one->status, std::move(listener));
+    RelayEngine::Add(one->relay);
 }
 
 void Write(Case *one, size_t size) {
@@ -159,12 +162,12 @@ void Act(Case *one, input *input) {
             break;
         case 12:
             one->may_lose = true;
-            RelayEngine::Get().Drain(
-                one->id, DrainOptions{std::chrono::milliseconds(size % 3), std::chrono::milliseconds(size % 7)});
+            RelayEngine::Drain(
+                one->relay, DrainOptions{std::chrono::milliseconds(size % 3), std::chrono::milliseconds(size % 7)});
             break;
         case 13:
             one->may_lose = true;
-            if (size % 4 == 0) RelayEngine::Get().Cancel(one->id);
+            if (size % 4 == 0) RelayEngine::Cancel(one->relay);
             break;
         default:
             usleep(static_cast<useconds_t>(size % 300));
@@ -173,7 +176,7 @@ void Act(Case *one, input *input) {
 
 // The source ends and the sink is read: then the relay ends by itself.
 void Finish(Case *one) {
-    if (one->id == 0) return;
+    if (!one->relay) return;
     one->writer.Reset();
     auto limit = std::chrono::steady_clock::now() + kPatience;
     auto is_closed = [&] {
@@ -219,7 +222,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         std::vector<Case> cases(kRelays);
         while (input.left > 0) {
             Case *one = &cases[take8(&input) % kRelays];
-            if (one->id == 0) {
+            if (!one->relay) {
                 Begin(one, &input);
             } else {
                 Act(one, &input);
@@ -227,6 +230,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         for (Case &one : cases) Finish(&one);
     }
-    HOLD(OpenDescriptors() == before, "descriptors are left open");
+    int left = OpenDescriptors() - before;
+    HOLD(left == 0 || left == kEngineDescriptors, "%d descriptors are left open", left);
     return 0;
 }
