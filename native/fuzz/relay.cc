@@ -99,8 +99,7 @@ void Begin(Case *one, input *input) {
         HOLD(one->ends == 1 && one->closes <= 1, "%d ends and %d closes are told", one->ends, one->closes);
         changed.notify_all();
     };
-    one->relay =
-        std::make_shared<Relay>(std::move(source), std::move(sink), options, one->status, std::move(listener));
+    one->relay = std::make_shared<Relay>(std::move(source), std::move(sink), options, one->status, std::move(listener));
     RelayEngine::Add(one->relay);
 }
 
@@ -162,8 +161,8 @@ void Act(Case *one, input *input) {
             break;
         case 12:
             one->may_lose = true;
-            RelayEngine::Drain(
-                one->relay, DrainOptions{std::chrono::milliseconds(size % 3), std::chrono::milliseconds(size % 7)});
+            RelayEngine::Drain(one->relay,
+                               DrainOptions{std::chrono::milliseconds(size % 3), std::chrono::milliseconds(size % 7)});
             break;
         case 13:
             one->may_lose = true;
