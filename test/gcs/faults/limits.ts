@@ -26,6 +26,11 @@ export class SmallDisk {
     this.#remount(`nr_inodes=${files - ffree + count}`);
   }
 
+  /** At the end, whoever looks into it still. */
+  unmount(): void {
+    execFileSync("umount", ["--lazy", this.#path]);
+  }
+
   relieve(): void {
     this.#remount("size=64m,nr_inodes=10000");
   }

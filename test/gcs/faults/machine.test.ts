@@ -15,8 +15,11 @@ if (!reExecuteInMountNamespace()) {
   // Only now: a tap that is imported reports, and the inner program does that.
   const { default: t } = await import("tap");
   const path = mkdtempSync(`${tmpdir()}/disk-`);
-  t.teardown(() => rmSync(path, { recursive: true }));
   const disk = new SmallDisk(path);
+  t.teardown(() => {
+    disk.unmount();
+    rmSync(path, { recursive: true });
+  });
   // Everything of the agent's: bundles, its own files, the runtime's state.
   process.env.TMPDIR = path;
   await doFaults(t as Test, disk);
