@@ -283,6 +283,10 @@ await t.test(
     const refused = await guest.host.request("DeleteContainerState", { ContainerId: "P1" });
     t.equal(Number(refused.Result) >>> 0, 0x80370105, "a sandbox stays while its pod runs");
     t.match(refused.ErrorMessage, /W1, W2/);
+    const twin = await sandbox("P1b", { bundle: `${base}/P1` });
+    t.equal(Number(twin.Result) >>> 0, 0x80370105, "no second pod has its root");
+    t.match(twin.ErrorMessage, /is that of pod P1/);
+    t.equal(await shell("W2", "grep here /data/a"), 0, "what is in it stays");
     await remove(guest, ["P1", "W1", "W2"]);
     t.same(
       { files: tree(base), mounts: mounts(), cgroups: cgroups() },

@@ -121,11 +121,18 @@ export class Pods {
     }
     const hostNetwork = isTrue(spec, "hostNetwork");
     const cgroupPath = `${cgroupParent}/${cgroupDirectoryName(id)}`;
+    const root = isVirtual ? `${dirname(bundlePath)}/virtual-pods/${id}` : bundlePath;
+    const other = [...this.#pods.values()].find((pod) => pod?.root === root);
+    if (other !== undefined)
+      throw new AgentError(
+        "INVALID_STATE",
+        `${quote(root)}, the root of pod ${id}, is that of pod ${other.id}`,
+      );
     this.#pods.set(id, undefined);
     undo.push(`forget pod ${id}`, () => void this.#pods.delete(id));
     const pod = await Pod.create({
       id,
-      root: isVirtual ? `${dirname(bundlePath)}/virtual-pods/${id}` : bundlePath,
+      root,
       files: etcFiles(spec, machineName, this.#networks.nameServers(networkNamespace)),
       cgroupPath,
       resources: spec.linux?.resources ?? {},
