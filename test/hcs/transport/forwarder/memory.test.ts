@@ -7,7 +7,12 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import tap, { test } from "tap";
 import { OutputStream } from "../../../../src/hcs/guest/output-stream.ts";
-import { encodeFrame, encodeHeader, FrameType } from "../../../../src/hcs/transport/forwarder/frame.ts";
+import {
+  encodeFrame,
+  encodeHeader,
+  FrameType,
+  PROTOCOL_VERSION,
+} from "../../../../src/hcs/transport/forwarder/frame.ts";
 import { ForwarderHostTransport } from "../../../../src/hcs/transport/forwarder-host-transport.ts";
 import { shortDirectory } from "../../short-directory.ts";
 
@@ -28,7 +33,7 @@ const WAITING = 4;
 const BOUND_BYTES = (ACCEPTED + WAITING + 8) * 2 ** 20;
 const CHUNK_BYTES = 64 * 1024;
 const STEP_CHUNKS = 400;
-const hello = encodeFrame(FrameType.hello, 2, 0x7fffffff);
+const hello = encodeFrame(FrameType.hello, PROTOCOL_VERSION, 0x7fffffff);
 
 interface Attack {
   readonly kind: "refused" | "offered" | "drip" | "closed early";
