@@ -24,7 +24,7 @@ export function parseMountinfo(text: string): MountEntry[] {
 }
 
 /** Blanks and such stand as octal: \040. */
-function unescaped(path: string): string {
+export function unescaped(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );

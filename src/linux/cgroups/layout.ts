@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { AgentError } from "../../common/errors.ts";
+import { unescaped } from "../mountinfo.ts";
 
 /** One mounted cgroup hierarchy. */
 export interface CgroupMount {
@@ -66,16 +67,9 @@ export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
         (controllers.length > 0 && mount.controllers.includes(controllers[0] ?? "")),
     );
     if (!known)
-      mounts.push({ controllers, mountPoint: unescapePath(mountPoint), root: unescapePath(root), unified });
+      mounts.push({ controllers, mountPoint: unescaped(mountPoint), root: unescaped(root), unified });
   }
   return mounts;
-}
-
-/** Blanks and such stand as octal: \040. */
-function unescapePath(path: string): string {
-  return path.replace(/\\([0-7]{3})/g, (_match, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
-  );
 }
 
 /**
